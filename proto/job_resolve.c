@@ -1,0 +1,175 @@
+#include "proto/job_fields.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+/* Largest state of the oracle: its means take modes * D floats. */
+#define MAX_GAUSSIAN_FLOATS ((int64_t)1 << 28)
+
+/* What this version can do of what the job file may say.  A member of an absent
+   group cannot be given; one of a present group that is not available at all
+   need not differ from its default to be refused. */
+static pdag_status check_available(const pdag_job *job,
+                                   const pdag_job_field *field)
+{
+    char *list;
+    bool given;
+
+    if (field->available == NULL || !pdag_job_is_present(job, field))
+        return PDAG_OK;
+    if (field->available[0] == '\0') {
+        given = field->kind == PDAG_JOB_INT && field->fallback != NULL
+                    ? pdag_job_int(job, field) != atol(field->fallback)
+                    : !pdag_job_is_unset(job, field);
+        if (strncmp(field->name, "pcm.", 4) == 0)
+            return pdag_error(PDAG_ERR_UNSUPPORTED,
+                              "pcm: not available in this version");
+        return given ? pdag_error(PDAG_ERR_UNSUPPORTED,
+                                  "%s: not available in this version",
+                                  field->name)
+                     : PDAG_OK;
+    }
+    if (pdag_job_is_unset(job, field) ||
+        pdag_job_has_word(field->available, pdag_job_text(job, field)))
+        return PDAG_OK;
+    list = pdag_job_word_list(field->available);
+    pdag_error_record("%s: %s: not available in this version (available: %s)",
+                      field->name, pdag_job_text(job, field), list);
+    free(list);
+    return PDAG_ERR_UNSUPPORTED;
+}
+
+static pdag_status check_gaussian(const pdag_job *job)
+{
+    const pdag_number_list *shape = &job->gaussian.shape;
+    int64_t floats = job->gaussian.modes;
+    size_t i;
+
+    if (shape->n < 1 || shape->n > 3)
+        return pdag_error(PDAG_ERR_ARG,
+                          "gaussian.shape: %zu numbers: expected 1 to 3",
+                          shape->n);
+    for (i = 0; i < shape->n; i++) {
+        floats *= shape->item[i]; /* below 2^28 * 2^24 */
+        if (floats > MAX_GAUSSIAN_FLOATS)
+            return pdag_error(PDAG_ERR_ARG,
+                              "gaussian.shape: with %" PRId64
+                              " modes over %" PRId64 " numbers",
+                              job->gaussian.modes, MAX_GAUSSIAN_FLOATS);
+    }
+    return PDAG_OK;
+}
+
+pdag_status pdag_job_check(const pdag_job *job)
+{
+    pdag_status status;
+    size_t i;
+
+    for (i = 0; i < pdag_job_n_fields; i++) {
+        status = check_available(job, &pdag_job_fields[i]);
+        if (status != PDAG_OK)
+            return status;
+    }
+    if (job->gaussian.present && job->model.path[0] != '\0')
+        return pdag_error(PDAG_ERR_ARG,
+                          "model.path: given together with gaussian, which "
+                          "stands instead of it (`gaussian=` removes it)");
+    if (!job->gaussian.present && job->model.path[0] == '\0')
+        return pdag_error(PDAG_ERR_ARG,
+                          "model.path: required (a model directory; or give "
+                          "gaussian)");
+    return job->gaussian.present ? check_gaussian(job) : PDAG_OK;
+}
+
+static void fill(char **text, const char *value)
+{
+    if ((*text)[0] != '\0')
+        return;
+    free(*text);
+    *text = pdag_xstrdup(value);
+}
+
+/* Per-method defaults.  Both methods of this version are plain: no history, the
+   full reach, slope one, a start of copies. */
+static void fill_solver(pdag_job *job, const pdag_job_facts *facts)
+{
+    bool relative = strcmp(job->solver.stop, "relative") == 0 ||
+                    strcmp(job->solver.stop, "paradigms") == 0;
+
+    fill(&job->solver.slope, "one");
+    fill(&job->solver.start, "copies");
+    if (job->solver.history < 0)
+        job->solver.history = 0;
+    if (job->solver.order < 0)
+        job->solver.order = 0;
+    if (!(job->solver.tolerance > 0))
+        job->solver.tolerance = relative ? 0.1 : 1e-3;
+    if (!(job->solver.variance > 0))
+        job->solver.variance = facts->is_latent ? 1.0 : 0.27;
+}
+
+/* At least two blocks for each of eight workers, so that a late one costs
+   little (N = 50: 17 blocks of 3 rows); at most 16 rows, since a larger batch
+   only takes more memory. */
+static int64_t default_block_rows(int64_t n_steps)
+{
+    int64_t rows = n_steps / 16;
+
+    return rows < 1 ? 1 : rows > 16 ? 16 : rows;
+}
+
+static int64_t default_samples(const pdag_job *job)
+{
+    size_t n = job->prompt.n;
+
+    if (job->class_label.n > n)
+        n = job->class_label.n;
+    return n < 1 ? 1 : (int64_t)n;
+}
+
+static pdag_status check_facts(const pdag_job *job,
+                               const pdag_job_facts *facts)
+{
+    if (!facts->has_text && job->prompt.n > 0)
+        return pdag_error(PDAG_ERR_ARG,
+                          "prompt: given, but the model takes no text");
+    if (!facts->has_text && job->negative_prompt.n > 0)
+        return pdag_error(PDAG_ERR_ARG,
+                          "negative_prompt: given, but the model takes no "
+                          "text");
+    if (!facts->has_classes && job->class_label.n > 0)
+        return pdag_error(PDAG_ERR_ARG,
+                          "class_label: given, but the model has no classes");
+    if (!facts->has_text && !facts->has_classes && job->guidance_scale > 1)
+        return pdag_error(PDAG_ERR_ARG,
+                          "guidance_scale: %g: expected 1, since the model "
+                          "takes neither text nor classes",
+                          job->guidance_scale);
+    if (job->sampler.eta > 0 && strcmp(job->sampler.kind, "ddim") != 0)
+        return pdag_error(PDAG_ERR_ARG,
+                          "sampler.eta: %g: only with sampler.kind ddim, and "
+                          "this is %s",
+                          job->sampler.eta, job->sampler.kind);
+    return PDAG_OK;
+}
+
+pdag_status pdag_job_resolve(pdag_job *job, const pdag_job_facts *facts)
+{
+    const char *available = pdag_job_field_find("sampler.kind")->available;
+    const char *kind = facts->sampler_kind;
+
+    fill(&job->sampler.kind,
+         kind != NULL && pdag_job_has_word(available, kind) ? kind : "ddim");
+    fill_solver(job, facts);
+    if (job->guidance_scale < 1)
+        job->guidance_scale =
+            facts->has_text || facts->has_classes ? 7.5 : 1.0;
+    if (job->samples < 1)
+        job->samples = default_samples(job);
+    if (job->block_rows < 1)
+        job->block_rows = default_block_rows(job->sampler.steps);
+    return check_facts(job, facts);
+}
