@@ -1,0 +1,270 @@
+/* graph/schedule: alpha-bar and timesteps against diffusers, from_config()
+   semantics, and bad scheduler_config.json files. */
+#include <check.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/json.h"
+#include "graph/schedule.h"
+
+static pdag_json cases;
+static char config_path[] = "/tmp/pdag-schedule-XXXXXX";
+
+static void load(void)
+{
+    const char *folder = getenv("srcdir");
+    char path[1024];
+    int file;
+
+    snprintf(path, sizeof path, "%s/tests/data/schedule/cases.json",
+             folder != NULL ? folder : ".");
+    ck_assert_msg(pdag_json_read(path, &cases) == PDAG_OK, "%s",
+                  pdag_error_text());
+    file = mkstemp(config_path);
+    ck_assert_int_ge(file, 0);
+    close(file);
+}
+
+static void unload(void)
+{
+    unlink(config_path);
+    memcpy(config_path + strlen(config_path) - 6, "XXXXXX", 6);
+    pdag_json_clear(&cases);
+}
+
+static double number(const json_t *list, size_t i)
+{
+    return json_number_value(json_array_get(list, i));
+}
+
+static pdag_status read_text(const char *text, const char *kind,
+                             pdag_schedule_config *config)
+{
+    FILE *file = fopen(config_path, "w");
+
+    ck_assert_ptr_nonnull(file);
+    fputs(text, file);
+    fclose(file);
+    return pdag_schedule_config_read(config_path, kind, config);
+}
+
+static void check_case(const json_t *entry, size_t number_of_case)
+{
+    const char *kind = json_string_value(json_object_get(entry, "kind"));
+    size_t n = json_integer_value(json_object_get(entry, "steps"));
+    const json_t *spots = json_object_get(entry, "alpha_spots");
+    const json_t *rows = json_object_get(entry, "rows");
+    char *text = json_dumps(json_object_get(entry, "config"), 0);
+    pdag_schedule_config config;
+    pdag_schedule *schedule;
+    double sum = 0;
+    double tolerance;
+
+    ck_assert_msg(read_text(text, kind, &config) == PDAG_OK, "%s",
+                  pdag_error_text());
+    free(text);
+    ck_assert_msg(pdag_schedule_create(&config, kind, n, &schedule) == PDAG_OK,
+                  "case %zu: %s", number_of_case, pdag_error_text());
+    /* Exact but for exp() and sqrt(), whose last bit torch's vector library
+       gets wrong now and then. */
+    tolerance = config.beta_schedule == PDAG_BETA_SIGMOID ||
+                        config.rescale_zero_snr
+                    ? 3e-7
+                    : 0;
+    for (size_t k = 0; k < json_array_size(spots); k++) {
+        double expected = number(json_object_get(entry, "alpha_bar"), k);
+
+        ck_assert_double_le(
+            fabs(schedule->alpha_bar[(size_t)number(spots, k)] - expected),
+            tolerance * expected);
+    }
+    for (size_t t = 0; t < schedule->n_train; t++)
+        sum += schedule->alpha_bar[t];
+    ck_assert_double_eq_tol(
+        sum, json_number_value(json_object_get(entry, "alpha_sum")),
+        tolerance * sum + 1e-10);
+    sum = 0;
+    for (size_t i = 0; i < n; i++)
+        sum += schedule->timesteps[i];
+    ck_assert_double_eq(sum,
+                        json_number_value(json_object_get(entry, "t_sum")));
+    for (size_t k = 0; k < json_array_size(rows); k++)
+        ck_assert_double_eq(schedule->timesteps[(size_t)number(rows, k)],
+                            number(json_object_get(entry, "t"), k));
+    pdag_schedule_destroy(schedule);
+    pdag_schedule_config_clear(&config);
+}
+
+START_TEST(test_against_diffusers)
+{
+    json_t *list;
+
+    ck_assert_int_eq(pdag_json_array(&cases, "cases", &list), PDAG_OK);
+    ck_assert_uint_ge(json_array_size(list), 90);
+    for (size_t i = 0; i < json_array_size(list); i++)
+        check_case(json_array_get(list, i), i);
+}
+END_TEST
+
+START_TEST(test_other_class_takes_its_own_defaults)
+{
+    pdag_schedule_config config;
+
+    ck_assert_int_eq(
+        read_text("{\"_class_name\": \"PNDMScheduler\", \"beta_start\": 0.1,"
+                  "\"set_alpha_to_one\": false, \"skip_prk_steps\": true}",
+                  "ddim", &config),
+        PDAG_OK);
+    ck_assert_str_eq(config.class_name, "PNDMScheduler");
+    ck_assert(config.clip_sample);
+    ck_assert(!config.set_alpha_to_one);
+    ck_assert_double_eq(config.beta_start, 0.1);
+    ck_assert_double_eq(config.beta_end, 0.02);
+    /* DDIM has no variance_type: what DDPM could not do is no hindrance. */
+    ck_assert_int_eq(read_text("{\"variance_type\": \"learned_range\"}", "ddim",
+                               &config),
+                     PDAG_OK);
+    /* DDPM has no set_alpha_to_one. */
+    ck_assert_int_eq(read_text("{\"set_alpha_to_one\": false}", "ddpm",
+                               &config),
+                     PDAG_OK);
+    ck_assert(config.set_alpha_to_one);
+}
+END_TEST
+
+START_TEST(test_kinds)
+{
+    char name[64];
+    FILE *file;
+
+    ck_assert_str_eq(pdag_schedule_kind_of_class("DDIMScheduler"), "ddim");
+    ck_assert_str_eq(pdag_schedule_kind_of_class("DDPMScheduler"), "ddpm");
+    ck_assert_str_eq(pdag_schedule_kind_of_class("PNDMScheduler"), "pndm");
+    ck_assert_ptr_null(pdag_schedule_kind_of_class("HeunDiscreteScheduler"));
+    file = fopen(config_path, "w");
+    fputs("{\"_class_name\": \"EulerDiscreteScheduler\", \"x\": [1]}", file);
+    fclose(file);
+    ck_assert_int_eq(pdag_schedule_class_read(config_path, name), PDAG_OK);
+    ck_assert_str_eq(name, "EulerDiscreteScheduler");
+}
+END_TEST
+
+static const struct {
+    const char *text;
+    const char *kind;
+    pdag_status status;
+    const char *named; /* must be in the message */
+} bad[] = {
+    {"{", "ddim", PDAG_ERR_FORMAT, "pdag-schedule"},
+    {"[]", "ddim", PDAG_ERR_FORMAT, "pdag-schedule"},
+    {"{\"num_train_timesteps\": 0}", "ddim", PDAG_ERR_FORMAT,
+     "num_train_timesteps"},
+    {"{\"num_train_timesteps\": 1e3}", "ddim", PDAG_ERR_FORMAT,
+     "num_train_timesteps"},
+    {"{\"num_train_timesteps\": 100001}", "ddim", PDAG_ERR_FORMAT,
+     "num_train_timesteps"},
+    {"{\"beta_schedule\": \"laplace\"}", "ddpm", PDAG_ERR_UNSUPPORTED,
+     "laplace"},
+    {"{\"beta_start\": \"0.1\"}", "ddim", PDAG_ERR_FORMAT, "beta_start"},
+    {"{\"beta_end\": 2}", "ddim", PDAG_ERR_FORMAT, "beta_end"},
+    {"{\"clip_sample\": 1}", "ddim", PDAG_ERR_FORMAT, "clip_sample"},
+    {"{\"clip_sample_range\": 0}", "ddim", PDAG_ERR_FORMAT,
+     "clip_sample_range"},
+    {"{\"prediction_type\": \"flow\"}", "ddim", PDAG_ERR_UNSUPPORTED,
+     "prediction_type"},
+    {"{\"timestep_spacing\": \"karras\"}", "ddim", PDAG_ERR_UNSUPPORTED,
+     "timestep_spacing"},
+    {"{\"steps_offset\": -1}", "ddim", PDAG_ERR_FORMAT, "steps_offset"},
+    {"{\"variance_type\": \"learned_range\"}", "ddpm", PDAG_ERR_UNSUPPORTED,
+     "learned_range"},
+    {"{\"variance_type\": \"fixed_large_log\"}", "ddpm", PDAG_ERR_UNSUPPORTED,
+     "fixed_large_log"},
+    {"{\"trained_betas\": [0.1]}", "ddim", PDAG_ERR_FORMAT, "trained_betas"},
+    {"{\"num_train_timesteps\": 2, \"trained_betas\": [0.1, null]}", "ddim",
+     PDAG_ERR_FORMAT, "element 1"},
+    {"{\"num_train_timesteps\": 2, \"trained_betas\": [0.1, 1.5]}", "ddim",
+     PDAG_ERR_FORMAT, "element 1"},
+    {"{\"_class_name\": 5}", "ddim", PDAG_ERR_FORMAT, "_class_name"},
+    {"{\"_class_name\": \"0123456789012345678901234567890123456789012345678901"
+     "23456789abcd\"}",
+     "ddim", PDAG_ERR_FORMAT, "_class_name"},
+    {"{}", "pndm", PDAG_ERR_UNSUPPORTED, "pndm"},
+};
+
+START_TEST(test_bad_files)
+{
+    pdag_schedule_config config;
+    pdag_schedule_config untouched;
+
+    memset(&config, 0x5a, sizeof config);
+    untouched = config;
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        pdag_status status = read_text(bad[i].text, bad[i].kind, &config);
+
+        ck_assert_msg(status == bad[i].status, "%s: %d: %s", bad[i].text,
+                      (int)status, pdag_error_text());
+        ck_assert_msg(strstr(pdag_error_text(), bad[i].named) != NULL,
+                      "%s: %s", bad[i].text, pdag_error_text());
+        ck_assert_mem_eq(&config, &untouched, sizeof config);
+    }
+    ck_assert_int_eq(
+        pdag_schedule_config_read("/nonexistent/x.json", "ddim", &config),
+        PDAG_ERR_INPUT);
+}
+END_TEST
+
+static pdag_status create(pdag_spacing spacing, int offset, size_t n)
+{
+    pdag_schedule_config config;
+    pdag_schedule *schedule = NULL;
+    pdag_status status;
+
+    pdag_schedule_config_defaults("ddim", &config);
+    config.spacing = spacing;
+    config.steps_offset = offset;
+    status = pdag_schedule_create(&config, "ddim", n, &schedule);
+    pdag_schedule_destroy(schedule);
+    return status;
+}
+
+START_TEST(test_step_counts)
+{
+    ck_assert_int_eq(create(PDAG_SPACING_LEADING, 0, 0), PDAG_ERR_ARG);
+    ck_assert_int_eq(create(PDAG_SPACING_LEADING, 0, 1001), PDAG_ERR_ARG);
+    ck_assert_ptr_nonnull(strstr(pdag_error_text(), "sampler.steps"));
+    ck_assert_int_eq(create(PDAG_SPACING_LEADING, 0, 1000), PDAG_OK);
+    /* Timestep 1000 of 0..999, where diffusers' table ends too. */
+    ck_assert_int_eq(create(PDAG_SPACING_LEADING, 1, 1000), PDAG_ERR_ARG);
+    ck_assert_int_eq(create(PDAG_SPACING_LEADING, 1, 999), PDAG_OK);
+    ck_assert_int_eq(create(PDAG_SPACING_TRAILING, 1, 1000), PDAG_OK);
+    /* numpy.arange(1000, 0, -1000/61) has 62 values. */
+    ck_assert_int_eq(create(PDAG_SPACING_TRAILING, 0, 61), PDAG_ERR_ARG);
+    ck_assert_ptr_nonnull(strstr(pdag_error_text(), "trailing"));
+    ck_assert_int_eq(create(PDAG_SPACING_TRAILING, 0, 60), PDAG_OK);
+    ck_assert_int_eq(create(PDAG_SPACING_LINSPACE, 0, 61), PDAG_OK);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("graph/schedule");
+    TCase *tcase = tcase_create("all");
+    SRunner *runner;
+    int failed;
+
+    tcase_add_checked_fixture(tcase, load, unload);
+    tcase_add_test(tcase, test_against_diffusers);
+    tcase_add_test(tcase, test_other_class_takes_its_own_defaults);
+    tcase_add_test(tcase, test_kinds);
+    tcase_add_test(tcase, test_bad_files);
+    tcase_add_test(tcase, test_step_counts);
+    suite_add_tcase(suite, tcase);
+    runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
