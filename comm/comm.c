@@ -1,0 +1,85 @@
+#include "comm/comm.h"
+
+#include <time.h>
+
+/* Spinning hides the wake-up time of short tasks; the naps grow to a length that
+   eight waiting ranks on two cores do not notice. */
+#define SPIN_SECONDS 40e-6
+#define FIRST_NAP_SECONDS 30e-6
+#define LONGEST_NAP_SECONDS 500e-6
+
+double pdag_seconds(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+void pdag_nap(double seconds)
+{
+    struct timespec pause;
+
+    if (seconds <= 0.0)
+        return;
+    pause.tv_sec = (time_t)seconds;
+    pause.tv_nsec = (long)((seconds - (double)pause.tv_sec) * 1e9);
+    nanosleep(&pause, NULL);
+}
+
+pdag_status pdag_comm_wait(pdag_comm *comm, double seconds, int *peer_out,
+                           pdag_msg **msg_out)
+{
+    double begin = pdag_seconds();
+    double nap = FIRST_NAP_SECONDS;
+
+    for (;;) {
+        pdag_status status = comm->ops->receive(comm, peer_out, msg_out);
+        double waited;
+
+        if (status != PDAG_OK || *msg_out != NULL)
+            return status;
+        waited = pdag_seconds() - begin;
+        if (waited >= seconds)
+            return PDAG_OK;
+        if (waited < SPIN_SECONDS)
+            continue;
+        pdag_nap(nap);
+        nap = nap * 1.5 < LONGEST_NAP_SECONDS ? nap * 1.5 : LONGEST_NAP_SECONDS;
+    }
+}
+
+pdag_status pdag_comm_flush(pdag_comm *comm, double seconds)
+{
+    double begin = pdag_seconds();
+
+    for (;;) {
+        int flushed;
+        pdag_status status = comm->ops->flushed(comm, &flushed);
+
+        if (status != PDAG_OK || flushed)
+            return status;
+        if (pdag_seconds() - begin > seconds)
+            return pdag_error(PDAG_ERR_COMM, "a message was not taken within "
+                              "%g seconds", seconds);
+        pdag_nap(LONGEST_NAP_SECONDS);
+    }
+}
+
+void pdag_comm_destroy(pdag_comm *comm)
+{
+    if (comm != NULL)
+        comm->ops->destroy(comm);
+}
+
+pdag_status pdag_comm_send_plain(pdag_comm *comm, int peer, pdag_msg_kind kind,
+                                 int status)
+{
+    pdag_msg *msg;
+    pdag_status created = pdag_msg_create(kind, 0, &msg);
+
+    if (created != PDAG_OK)
+        return created;
+    msg->header.status = status;
+    return comm->ops->send(comm, peer, msg);
+}

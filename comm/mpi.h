@@ -1,0 +1,37 @@
+/** comm/mpi.h: the MPI transport, and what a program needs of MPI besides.
+ *  Without MPI (configure --without-mpi) comm/mpi_none.c gives one process. */
+#ifndef PDAG_COMM_MPI_H
+#define PDAG_COMM_MPI_H
+
+#include "base/status.h"
+#include "comm/comm.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** Whether a launcher (mpirun, srun) started this process as one of several;
+ *  reads the environment only. */
+int pdag_mpi_launched(void);
+
+/** MPI_Init where a launcher started us (else one process, rank 0 of 1), and the
+ *  abort hook of base/fatal.h.  Collective over the launched processes. */
+pdag_status pdag_mpi_start(int *rank_out, int *size_out);
+
+/** Endpoint of this rank: rank 0 the scheduler, ranks 1.. its workers.
+ *  *comm_out is NULL when size is 1.  Collective. */
+pdag_status pdag_mpi_comm_create(pdag_comm **comm_out);
+
+/** MPI_Finalize.  Collective: every rank must come here. */
+void pdag_mpi_finish(void);
+
+/** End all ranks now, with this exit status; the last resort. */
+void pdag_mpi_abort(int exit_status);
+
+/** "Open MPI v4.1.4 ..." or "none"; borrowed, for `info` and run.json. */
+const char *pdag_mpi_version(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

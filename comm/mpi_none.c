@@ -1,0 +1,37 @@
+#include <stdlib.h>
+
+#include "comm/mpi.h"
+
+/* comm/mpi_none.c: built instead of mpi.c without MPI: one process. */
+
+int pdag_mpi_launched(void)
+{
+    return 0;
+}
+
+pdag_status pdag_mpi_start(int *rank_out, int *size_out)
+{
+    *rank_out = 0;
+    *size_out = 1;
+    return PDAG_OK;
+}
+
+pdag_status pdag_mpi_comm_create(pdag_comm **comm_out)
+{
+    *comm_out = NULL;
+    return PDAG_OK;
+}
+
+void pdag_mpi_finish(void)
+{
+}
+
+void pdag_mpi_abort(int exit_status)
+{
+    exit(exit_status);
+}
+
+const char *pdag_mpi_version(void)
+{
+    return "none";
+}
