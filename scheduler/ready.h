@@ -1,0 +1,35 @@
+/** scheduler/ready.h: the queue of nodes that can run now, critical path first:
+ *  oldest sample, then lowest round, then lowest block. */
+#ifndef PDAG_SCHEDULER_READY_H
+#define PDAG_SCHEDULER_READY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "comm/message.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct pdag_node {
+    pdag_msg_kind kind; /* ENCODE, TASK or DECODE */
+    uint32_t sample, round, block;
+} pdag_node;
+
+/** A binary heap; zero-initialised is empty. */
+typedef struct pdag_ready {
+    pdag_node *node; /* owned */
+    size_t n, room;
+} pdag_ready;
+
+void pdag_ready_push(pdag_ready *ready, pdag_node node);
+/** The first node; false when there is none. */
+bool pdag_ready_pop(pdag_ready *ready, pdag_node *node_out);
+void pdag_ready_clear(pdag_ready *ready);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

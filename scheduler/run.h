@@ -1,0 +1,105 @@
+/** scheduler/run.h: one run at the scheduler's side: samples, their rounds, and
+ *  the workers that evaluate.  Rank 0 only; not collective: workers are reached
+ *  through the comm endpoint and run worker/worker.h. */
+#ifndef PDAG_SCHEDULER_RUN_H
+#define PDAG_SCHEDULER_RUN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/rng.h"
+#include "base/status.h"
+#include "comm/comm.h"
+#include "graph/graph.h"
+#include "graph/transition.h"
+#include "proto/job.h"
+#include "solvers/stop.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** Residuals of one round: rows [begin, begin + n). */
+typedef struct pdag_round_record {
+    size_t begin, n;
+    double *residual; /* [n], owned by the sample */
+} pdag_round_record;
+
+/** What a sample ended with; borrowed from the run, valid in the callback. */
+typedef struct pdag_sample_result {
+    size_t index;
+    uint64_t seed;
+    const char *prompt; /* "" where none */
+    pdag_stop_reason stop;
+    size_t rounds, evaluations;
+    size_t n_rows, dim;
+    const double *residual_rms;       /* [N] */
+    const pdag_round_record *history; /* [n_history] */
+    size_t n_history;
+    const float *trajectory; /* [N + 1][D]; the last row is the final state */
+    const float *picture;    /* [H][W][C] in [0, 1], or NULL */
+    double seconds_encode, seconds_sample, seconds_decode;
+} pdag_sample_result;
+
+typedef struct pdag_progress {
+    size_t sample, n_samples;
+    size_t rows_done, n_rows; /* of this sample */
+    size_t round;             /* rounds finished */
+    double residual;          /* largest in the window at that round */
+    double seconds;           /* since the run began */
+    bool sample_finished;
+} pdag_progress;
+
+/** Where results go; either entry may be NULL.  A status other than PDAG_OK ends
+ *  the run with it. */
+typedef struct pdag_run_sink {
+    void *user;
+    pdag_status (*sample_done)(void *user, const pdag_sample_result *result);
+    void (*progress)(void *user, const pdag_progress *progress);
+} pdag_run_sink;
+
+typedef struct pdag_run_setup {
+    const pdag_job *job; /* resolved */
+    const pdag_transition *transition;
+    size_t dim;            /* D */
+    bool has_text;         /* encode tasks are needed */
+    size_t cond_floats;    /* of one encoded condition */
+    size_t picture_floats; /* of one decoded picture; 0: no decode tasks */
+    const float *noise;    /* [samples][D] unit noise given by the user, or NULL */
+    uint64_t run_number;   /* put into every message */
+    pdag_run_sink sink;
+} pdag_run_setup;
+
+typedef struct pdag_worker_info {
+    char host[64];
+    char device[128];
+    bool ready;
+    pdag_worker_stats stats;
+} pdag_worker_info;
+
+typedef struct pdag_run_result {
+    pdag_stop_reason stop; /* worst of the samples */
+    size_t n_workers;
+    pdag_worker_info *worker; /* [n_workers], owned; worker[0] is peer 1 */
+    double seconds_load, seconds_encode, seconds_sample, seconds_decode;
+    bool reproducible; /* all workers of one kind */
+} pdag_run_result;
+
+/** Work until every sample has ended or something failed.  Does not send STOP:
+ *  see pdag_run_stop_workers().  The text of a worker's failure names it.
+ *  *result_out is set in any case; clear it. */
+pdag_status pdag_scheduler_run(const pdag_run_setup *setup, pdag_comm *comm,
+                               pdag_run_result *result_out);
+void pdag_run_result_clear(pdag_run_result *result);
+
+/** Send STOP with the exit status to all workers and take what they still send
+ *  until each has said GONE (whose counters go into `result`, which may be NULL)
+ *  or `seconds` are over: then PDAG_ERR_COMM, naming a silent worker. */
+pdag_status pdag_run_stop_workers(pdag_comm *comm, int exit_status,
+                                  double seconds, pdag_run_result *result);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

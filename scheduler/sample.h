@@ -1,0 +1,82 @@
+/** scheduler/sample.h: one sample: trajectory, window, solver, stop test.  Knows
+ *  no worker and no message; scheduler/run.c feeds it results. */
+#ifndef PDAG_SCHEDULER_SAMPLE_H
+#define PDAG_SCHEDULER_SAMPLE_H
+
+#include "scheduler/run.h"
+#include "solvers/solver.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** What all samples of a run share; constant. */
+typedef struct pdag_sample_plan {
+    const pdag_transition *transition;
+    pdag_graph graph;
+    const pdag_solver_ops *solver;
+    pdag_stop_rule rule;
+    double tolerance;
+    size_t window_width; /* 1..N */
+    size_t max_rounds;   /* 1..N */
+    bool entry_held_x0;
+    pdag_rng_kind random;
+    double *scale; /* [N + 1] of the relative stop rules, or zeros */
+    double *slope; /* [N], J_i */
+} pdag_sample_plan;
+
+/** From a resolved job.  PDAG_ERR_ARG, _UNSUPPORTED. */
+pdag_status pdag_sample_plan_create(const pdag_job *job,
+                                    const pdag_transition *transition,
+                                    pdag_sample_plan *plan_out);
+void pdag_sample_plan_clear(pdag_sample_plan *plan);
+
+typedef struct pdag_sample pdag_sample;
+
+/** Draws (or copies from unit_noise[D]) the initial noise and the frozen noise
+ *  of all steps; fills the first window.  Borrows `plan`.  PDAG_ERR_NOMEM. */
+pdag_status pdag_sample_create(const pdag_sample_plan *plan, size_t index,
+                               uint64_t seed, const float *unit_noise,
+                               pdag_sample **sample_out);
+void pdag_sample_destroy(pdag_sample *sample); /* NULL is allowed */
+
+/** Round under way, counted from 0, and its blocks [first, last). */
+size_t pdag_sample_round(const pdag_sample *sample);
+void pdag_sample_blocks(const pdag_sample *sample, size_t *first_out,
+                        size_t *last_out);
+
+/** E(k,b): rows of block b in this round, their states [n][D] (borrowed) and
+ *  network times [n] (borrowed). */
+size_t pdag_sample_task(const pdag_sample *sample, size_t block,
+                        size_t *first_out, const float **x_out,
+                        const double **t_out);
+
+/** The network's output for block b of this round, [n][D].  PDAG_ERR_NAN names
+ *  row and round. */
+pdag_status pdag_sample_result_in(pdag_sample *sample, size_t block,
+                                  const float *eps);
+
+/** Whether every block of the round has its result. */
+bool pdag_sample_round_complete(const pdag_sample *sample);
+
+/** U(k,b) of all blocks in order, stop test, window slide, entry.  Afterwards
+ *  either a new round is open or pdag_sample_stop() says why not. */
+pdag_status pdag_sample_advance(pdag_sample *sample);
+
+pdag_stop_reason pdag_sample_stop(const pdag_sample *sample);
+
+/** Fills rows, rounds, residuals, trajectory of a result. */
+void pdag_sample_describe(const pdag_sample *sample,
+                          pdag_sample_result *result_out);
+
+/** Final state [D], borrowed. */
+const float *pdag_sample_final(const pdag_sample *sample);
+
+/** Rows final, and largest residual of the round finished last. */
+size_t pdag_sample_rows_done(const pdag_sample *sample);
+double pdag_sample_residual(const pdag_sample *sample);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,42 @@
+/** tests/fake_workers.h: workers as threads over the loopback transport, with an
+ *  analytic network, delays and faults on request; no model is involved. */
+#ifndef PDAG_TESTS_FAKE_WORKERS_H
+#define PDAG_TESTS_FAKE_WORKERS_H
+
+#include <pthread.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "comm/comm.h"
+
+#define FAKE_MAX_WORKERS 8
+
+typedef struct fake_worker {
+    pdag_comm *endpoint;
+    pthread_t thread;
+    size_t dim;
+    unsigned jitter;    /* > 0: naps of 0..jitter - 1 times 0.1 ms before tasks */
+    uint32_t random;
+    int fail_at;        /* number of the task that fails, from 1; 0: none */
+    int nan_at;         /* number of the task that gives a NaN */
+    int repeat_results; /* every RESULT is sent twice */
+    int exit_status;    /* what STOP said */
+    int tasks;
+} fake_worker;
+
+typedef struct fake_crew {
+    pdag_comm *scheduler;
+    int n;
+    fake_worker worker[FAKE_MAX_WORKERS];
+} fake_crew;
+
+/** eps(x, t) of the fake network. */
+void fake_network(size_t dim, const float *x, float t, float *e);
+
+/** Create the star; set faults in crew->worker[], then start. */
+void fake_crew_create(fake_crew *crew, int n, size_t dim);
+void fake_crew_start(fake_crew *crew);
+/** STOP with this status, join the threads, free the star. */
+void fake_crew_end(fake_crew *crew, int exit_status);
+
+#endif
