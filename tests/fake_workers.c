@@ -72,10 +72,9 @@ static void do_task(fake_worker *w, const pdag_msg *task)
         reply(w, task);
 }
 
-static void *work(void *argument)
+void fake_worker_loop(fake_worker *w)
 {
     static const char host[] = "here\nfake";
-    fake_worker *w = argument;
     pdag_msg *ready;
     int stopped = 0;
 
@@ -99,6 +98,11 @@ static void *work(void *argument)
         pdag_msg_free(msg);
     }
     pdag_comm_send_plain(w->endpoint, 0, PDAG_MSG_GONE, 0);
+}
+
+static void *work(void *argument)
+{
+    fake_worker_loop(argument);
     return NULL;
 }
 

@@ -33,6 +33,9 @@ typedef struct fake_crew {
 /** eps(x, t) of the fake network. */
 void fake_network(size_t dim, const float *x, float t, float *e);
 
+/** READY, then work until STOP, then GONE. */
+void fake_worker_loop(fake_worker *worker);
+
 /** Create the star; set faults in crew->worker[], then start. */
 void fake_crew_create(fake_crew *crew, int n, size_t dim);
 void fake_crew_start(fake_crew *crew);

@@ -12,8 +12,9 @@
 #include "scheduler/run.h"
 #include "tests/fake_workers.h"
 #include "tests/ref_sampler.h"
+#include "tests/run_bench.h"
 
-#define D 12
+#define D PDAG_BENCH_DIM
 #define MAX_SAMPLES 3
 #define MAX_STEPS 40
 
@@ -56,57 +57,14 @@ static void note_progress(void *user, const pdag_progress *p)
     o->n_progress++;
 }
 
-/* A job and its sampler. */
-typedef struct bench {
-    pdag_job *job;
-    pdag_schedule *schedule;
-    pdag_transition *transition;
-    pdag_run_setup setup;
-} bench;
-
-static void bench_open(bench *b, size_t n_set, const char *const *set)
-{
-    const char *srcdir = getenv("srcdir");
-    char *path = pdag_xasprintf("%s/examples/gaussian.pb",
-                                srcdir != NULL ? srcdir : ".");
-    pdag_job_facts facts = {false, false, false, NULL};
-    pdag_schedule_config config;
-
-    memset(b, 0, sizeof *b);
-    ck_assert_msg(pdag_job_read(path, n_set, set, &b->job) == PDAG_OK, "%s",
-                  pdag_error_text());
-    ck_assert_int_eq(pdag_job_resolve(b->job, &facts), PDAG_OK);
-    pdag_schedule_config_defaults(b->job->sampler.kind, &config);
-    config.clip_sample = false;
-    ck_assert_int_eq(pdag_schedule_create(&config, b->job->sampler.kind,
-                                          (size_t)b->job->sampler.steps,
-                                          &b->schedule), PDAG_OK);
-    ck_assert_int_eq(pdag_transition_create(b->job->sampler.kind, &config,
-                                            b->schedule, b->job->sampler.eta, D,
-                                            &b->transition), PDAG_OK);
-    pdag_schedule_config_clear(&config);
-    b->setup.job = b->job;
-    b->setup.transition = b->transition;
-    b->setup.dim = D;
-    b->setup.run_number = 42;
-    b->setup.sink.sample_done = note_sample;
-    b->setup.sink.progress = note_progress;
-    free(path);
-}
-
-static void bench_close(bench *b)
-{
-    pdag_transition_destroy(b->transition);
-    pdag_schedule_destroy(b->schedule);
-    pdag_job_destroy(b->job);
-}
-
-static pdag_status run_on(bench *b, fake_crew *crew, outcome *o)
+static pdag_status run_on(run_bench *b, fake_crew *crew, outcome *o)
 {
     pdag_run_result result;
     pdag_status status;
 
     memset(o, 0, sizeof *o);
+    b->setup.sink.sample_done = note_sample;
+    b->setup.sink.progress = note_progress;
     b->setup.sink.user = o;
     fake_crew_start(crew);
     status = pdag_scheduler_run(&b->setup, crew->scheduler, &result);
@@ -118,15 +76,15 @@ static pdag_status run_on(bench *b, fake_crew *crew, outcome *o)
 static void run_plain(size_t n_set, const char *const *set, int workers,
                       unsigned jitter, outcome *o)
 {
-    bench b;
+    run_bench b;
     fake_crew crew;
 
-    bench_open(&b, n_set, set);
+    run_bench_open(&b, n_set, set);
     fake_crew_create(&crew, workers, D);
     for (int i = 0; i < workers; i++)
         crew.worker[i].jitter = jitter;
     ck_assert_msg(run_on(&b, &crew, o) == PDAG_OK, "%s", pdag_error_text());
-    bench_close(&b);
+    run_bench_close(&b);
 }
 
 static void wide_network(void *context, const double *x, double t, double *e)
@@ -148,7 +106,7 @@ static void reference(const char *kind, size_t steps, uint64_t seed, double *x)
     const char *set[2];
     char steps_text[40];
     char kind_text[40];
-    bench b;
+    run_bench b;
     ref_problem problem;
     float noise[D];
     double xi[MAX_STEPS * D];
@@ -157,7 +115,7 @@ static void reference(const char *kind, size_t steps, uint64_t seed, double *x)
     snprintf(kind_text, sizeof kind_text, "sampler.kind=%s", kind);
     set[0] = steps_text;
     set[1] = kind_text;
-    bench_open(&b, 2, set);
+    run_bench_open(&b, 2, set);
     problem.n = steps;
     problem.d = D;
     problem.timesteps = b.transition->t;
@@ -177,7 +135,7 @@ static void reference(const char *kind, size_t steps, uint64_t seed, double *x)
         ref_sample_ddim(&problem, x);
     else
         ref_sample_ddpm(&problem, xi, x);
-    bench_close(&b);
+    run_bench_close(&b);
 }
 
 /* Relative: the fake network is no denoiser, states grow. */
@@ -335,13 +293,13 @@ END_TEST
 
 START_TEST(repeated_results_are_dropped)
 {
-    bench b;
+    run_bench b;
     fake_crew crew;
     outcome plain;
     outcome o;
 
     run_plain(N_BASE, base_set, 2, 0, &plain);
-    bench_open(&b, N_BASE, base_set);
+    run_bench_open(&b, N_BASE, base_set);
     fake_crew_create(&crew, 2, D);
     crew.worker[0].repeat_results = 1;
     crew.worker[1].repeat_results = 1;
@@ -349,18 +307,18 @@ START_TEST(repeated_results_are_dropped)
     ck_assert_int_eq(run_on(&b, &crew, &o), PDAG_OK);
     ck_assert_mem_eq(o.trajectory, plain.trajectory, sizeof o.trajectory);
     ck_assert_uint_eq(o.evaluations[0], plain.evaluations[0]);
-    bench_close(&b);
+    run_bench_close(&b);
 }
 END_TEST
 
 START_TEST(a_failing_worker_ends_the_run_with_its_message)
 {
     for (int at = 1; at <= 6; at++) {
-        bench b;
+        run_bench b;
         fake_crew crew;
         outcome o;
 
-        bench_open(&b, N_BASE, base_set);
+        run_bench_open(&b, N_BASE, base_set);
         fake_crew_create(&crew, 4, D);
         crew.worker[2].fail_at = at;
         ck_assert_int_eq(run_on(&b, &crew, &o), PDAG_ERR_BACKEND);
@@ -368,18 +326,18 @@ START_TEST(a_failing_worker_ends_the_run_with_its_message)
                                      "fake device is on fire"));
         for (int i = 0; i < 4; i++)
             ck_assert_int_eq(crew.worker[i].exit_status, 1);
-        bench_close(&b);
+        run_bench_close(&b);
     }
 }
 END_TEST
 
 START_TEST(not_a_number_names_sample_row_and_round)
 {
-    bench b;
+    run_bench b;
     fake_crew crew;
     outcome o;
 
-    bench_open(&b, N_BASE, base_set);
+    run_bench_open(&b, N_BASE, base_set);
     fake_crew_create(&crew, 1, D);
     crew.worker[0].nan_at = 4;
     ck_assert_int_eq(run_on(&b, &crew, &o), PDAG_ERR_NAN);
@@ -387,7 +345,7 @@ START_TEST(not_a_number_names_sample_row_and_round)
     ck_assert_ptr_nonnull(strstr(pdag_error_text(), "round 0"));
     ck_assert_int_eq(o.n_done, 1);
     ck_assert_int_eq(o.stop[0], PDAG_STOPPED_FAILED);
-    bench_close(&b);
+    run_bench_close(&b);
 }
 END_TEST
 

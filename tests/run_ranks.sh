@@ -1,0 +1,48 @@
+#!/bin/sh
+# Whole runs of the program: the same bytes in one process and on 1, 2, 3 and 8
+# ranks, and the sequential sampler's result within tolerance.
+set -u
+src=${srcdir:-.}
+out=$(mktemp -d) || exit 1
+trap 'rm -rf "$out"' EXIT
+failed=0
+
+complain() {
+    echo "run_ranks: $*" >&2
+    failed=1
+}
+
+# job, then settings
+check_job() {
+    job=$1
+    shift
+    name=$(basename "$job" .pb)
+    "$PICARD_DAG" run "$job" "$@" -q -o "$out/$name-0" ||
+        complain "$name: one process: status $?"
+    if [ -n "${MPIEXEC:-}" ]; then
+        for ranks in 1 2 3 8; do
+            "$MPIEXEC" -np $ranks "$PICARD_DAG" run "$job" "$@" -q \
+                -o "$out/$name-$ranks" ||
+                complain "$name: $ranks ranks: status $?"
+            for file in sample-000.npy sample-000.png sample-001.npy; do
+                [ -e "$out/$name-0/$file" ] || continue
+                cmp "$out/$name-0/$file" "$out/$name-$ranks/$file" ||
+                    complain "$name: $file differs on $ranks ranks"
+            done
+            grep -q "\"ranks\": $ranks," "$out/$name-$ranks/run.json" ||
+                complain "$name: run.json does not say $ranks ranks"
+        done
+        "$MPIEXEC" -np 3 "$PICARD_DAG" run "$job" "$@" -q \
+            --dedicated-scheduler -o "$out/$name-d" ||
+            complain "$name: dedicated scheduler: status $?"
+        cmp "$out/$name-0/sample-000.npy" "$out/$name-d/sample-000.npy" ||
+            complain "$name: differs with a dedicated scheduler"
+    fi
+    grep -q '"stop": "converged"' "$out/$name-0/run.json" ||
+        complain "$name: did not converge"
+}
+
+check_job "$src/examples/gaussian.pb" --set samples=2 --set sampler.steps=30
+check_job "$src/examples/sd.pb" --set sampler.steps=6 --set solver.window=4
+[ -n "${MPIEXEC:-}" ] || { [ $failed = 0 ] && echo "no MPI: one process only"; }
+exit $failed
