@@ -20,6 +20,17 @@ AC_DEFUN([PDAG_CHECK_ONEDNN], [
       AC_MSG_RESULT([$pdag_have_onednn])
       LIBS=$pdag_saved_LIBS
     ])
+    # oneDNN built on OpenMP takes its number of threads from there.
+    AS_IF([test "$pdag_have_onednn" = yes], [
+      pdag_saved_LIBS=$LIBS
+      LIBS="$ONEDNN_LIBS $LIBS"
+      AC_SEARCH_LIBS([omp_set_num_threads], [gomp omp],
+        [AS_CASE([$ac_cv_search_omp_set_num_threads],
+           [-l*], [ONEDNN_LIBS="$ONEDNN_LIBS $ac_cv_search_omp_set_num_threads"])
+         AC_CHECK_HEADER([omp.h],
+           [ONEDNN_CFLAGS="$ONEDNN_CFLAGS -DPDAG_HAVE_OMP=1"])])
+      LIBS=$pdag_saved_LIBS
+    ])
     AS_IF([test "$pdag_have_onednn" = yes],
       [pdag_onednn_summary="yes ($ONEDNN_LIBS)"],
       [test "$with_onednn" = yes],

@@ -1,0 +1,35 @@
+/* The loops for x86-64 with avx2, fma. */
+#if defined(__x86_64__)
+
+#include <math.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "backend/cpu_kernels.h"
+#include "backend/cpu_kernels_table.h"
+
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2,fma"))),   \
+                             apply_to = function)
+#else
+#pragma GCC target("avx2,fma")
+#endif
+#if defined(__clang__)
+#pragma clang fp contract(fast)
+#else
+#pragma GCC optimize("O3", "fp-contract=fast")
+#endif
+
+#define PDAG_SIMD_LANES 8
+#define PDAG_SIMD_ISA "avx2"
+#define PDAG_SIMD_TABLE pdag_cpu_kernels_avx2
+#include "backend/cpu_kernels_isa.h"
+
+#if defined(__clang__)
+#pragma clang attribute pop
+#endif
+#else /* an empty translation unit is not C */
+typedef int pdag_not_x86_64;
+#endif
