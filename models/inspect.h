@@ -1,0 +1,55 @@
+/** models/inspect.h: describe a model directory, a part's folder or a weight file
+ *  without running it: what `picard-dag inspect` prints. */
+#ifndef PDAG_MODELS_INSPECT_H
+#define PDAG_MODELS_INSPECT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/status.h"
+#include "base/tensor.h"
+#include "models/layers_base.h"
+#include "models/pipeline.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define PDAG_N_DTYPES 7 /* PDAG_F64 .. PDAG_U8 */
+
+/** One part, or one weight file.  Texts are owned by the inspection. */
+typedef struct pdag_part_info {
+    char *name;       /* "unet", "vae", "text_encoder", "tokenizer", "weights" */
+    char *path;       /* its folder or file */
+    char *class_name; /* as its config says; "" where it says nothing */
+    size_t n_files, n_tensors;
+    uint64_t n_parameters, bytes;
+    size_t n_of_dtype[PDAG_N_DTYPES]; /* tensors, indexed by pdag_dtype */
+    pdag_findings findings; /* missing (or of a wrong shape), unused tensors */
+    char **unknown_keys;    /* [n_unknown_keys], of config.json: tolerated */
+    size_t n_unknown_keys;
+    char *error; /* why it cannot be loaded; NULL: it can */
+} pdag_part_info;
+
+typedef struct pdag_inspection {
+    char *path;
+    char *format;     /* "pipeline", "part" or "weights" */
+    char *class_name; /* "" where nothing says */
+    pdag_part_info *parts; /* [n_parts] */
+    size_t n_parts;
+    bool runnable;           /* the program could run it */
+    char *error;             /* why not; NULL where runnable */
+    pdag_pipeline_info info; /* where runnable */
+} pdag_inspection;
+
+/** Look at `path`.  What is wrong inside is told in the inspection;
+ *  PDAG_ERR_INPUT (nothing there), _UNSUPPORTED (nothing that we know): no
+ *  inspection. */
+pdag_status pdag_inspect(const char *path, pdag_inspection *inspection_out);
+void pdag_inspection_clear(pdag_inspection *inspection);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

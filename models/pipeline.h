@@ -1,0 +1,97 @@
+/** models/pipeline.h: a model directory as a whole: encode a prompt, evaluate the
+ *  network, decode a state into a picture.
+ *
+ *  pdag_pipeline_inspect() reads configurations and weight-file headers only and
+ *  is what rank 0 does before anything runs; pdag_pipeline_load() reads weights
+ *  and is what every worker does.  Layouts known: StableDiffusionPipeline
+ *  (unet/ vae/ text_encoder/ tokenizer/ scheduler/), DDPMPipeline and
+ *  DDIMPipeline (unet/ scheduler/, or all files in the root as
+ *  google/ddpm-cifar10-32).  Files are found as diffusers finds them: plain,
+ *  sharded (index.json) and variant (".fp16.") names. */
+#ifndef PDAG_MODELS_PIPELINE_H
+#define PDAG_MODELS_PIPELINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "backend/backend.h"
+#include "base/status.h"
+#include "models/denoiser.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct pdag_pipeline_info {
+    char class_name[64];     /* "StableDiffusionPipeline", ... */
+    char network_class[64];  /* "UNet2DConditionModel", ... */
+    char *scheduler_config;  /* owned: path of scheduler_config.json, or NULL */
+    int n_state_dims;
+    size_t state_dims[PDAG_STATE_MAX_DIMS];
+    size_t dim;              /* D */
+    bool has_text;           /* takes prompts */
+    bool has_picture;        /* decodes to a picture */
+    bool is_latent;          /* has an autoencoder (slopes: c^2 about 1) */
+    size_t picture_height, picture_width, picture_channels; /* 1 or 3 */
+    size_t cond_dim;         /* floats of one unguided condition */
+    size_t n_tokens;         /* of one prompt */
+    uint64_t n_parameters;   /* of all parts, from the weight files' headers */
+    uint64_t weight_bytes;   /* on disk */
+} pdag_pipeline_info;
+
+/** Configs complete and supported, every tensor that the program needs present
+ *  with the right shape.  Tensors nobody needs are an error too, save the known
+ *  harmless ones (models.md: position_ids).  The error names file, key, value.
+ *  PDAG_ERR_INPUT, _FORMAT, _UNSUPPORTED, _SHAPE.  Clear with _info_clear(). */
+pdag_status pdag_pipeline_inspect(const char *path, pdag_pipeline_info *info_out);
+void pdag_pipeline_info_clear(pdag_pipeline_info *info); /* NULL is allowed */
+
+typedef struct pdag_pipeline pdag_pipeline;
+
+typedef struct pdag_pipeline_opts {
+    float guidance_scale;     /* 1: no guidance, one condition */
+    size_t guidance_channels; /* 0: all */
+    double delay_ms;          /* extra sleep per row of every evaluation */
+} pdag_pipeline_opts;
+
+/** Load all parts into `be`, which is borrowed and must outlive the pipeline. */
+pdag_status pdag_pipeline_load(const char *path, pdag_backend *be,
+                               const pdag_pipeline_opts *opts,
+                               pdag_pipeline **pipeline_out);
+/** A pipeline around one denoiser without text or pictures (the Gaussian
+ *  oracle); takes ownership of `model`. */
+pdag_status pdag_pipeline_wrap(pdag_denoiser *model,
+                               const pdag_pipeline_opts *opts,
+                               pdag_pipeline **pipeline_out);
+void pdag_pipeline_destroy(pdag_pipeline *pipeline); /* NULL is allowed */
+
+/** Floats that encode() writes: cond_dim, twice that with guidance, or 0. */
+size_t pdag_pipeline_cond_floats(const pdag_pipeline *pipeline);
+
+/** Text to condition.  cond_out: [cond_floats], negative prompt first where
+ *  guidance is on.  Prompts longer than the text encoder are cut as CLIP does. */
+pdag_status pdag_pipeline_encode(pdag_pipeline *pipeline, const char *prompt,
+                                 const char *negative, float *cond_out);
+
+/** Prepare / free the condition of one sample; cond: [cond_floats], copied. */
+pdag_status pdag_pipeline_condition(pdag_pipeline *pipeline, const float *cond,
+                                    pdag_condition **condition_out);
+void pdag_pipeline_condition_destroy(pdag_pipeline *pipeline,
+                                     pdag_condition *condition);
+
+/** n rows of one sample; shapes as in denoiser.h; guided, delayed as asked.
+ *  `condition` is NULL where cond_floats is 0. */
+pdag_status pdag_pipeline_eval(pdag_pipeline *pipeline, size_t n,
+                               const float *x, const float *t,
+                               const pdag_condition *condition, float *eps_out);
+
+/** Final state [D] to picture, float32 [height][width][channels] in [0, 1] (not
+ *  rounded).  PDAG_ERR_ARG where the model makes no pictures. */
+pdag_status pdag_pipeline_decode(pdag_pipeline *pipeline, const float *state,
+                                 float *picture_out);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

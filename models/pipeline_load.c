@@ -1,0 +1,223 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "models/layout.h"
+#include "models/pipeline_parts.h"
+#include "models/registry.h"
+
+/* Weights of the parts read so far. */
+typedef struct weight_sums {
+    uint64_t elements, bytes;
+} weight_sums;
+
+static void add_weights(const pdag_weights *weights, weight_sums *sums)
+{
+    sums->elements += pdag_weights_elements(weights);
+    sums->bytes += pdag_weights_bytes(weights);
+}
+
+static pdag_status load_text(const pdag_layout *layout, pdag_backend *be,
+                             weight_sums *sums, pdag_pipeline *pipeline)
+{
+    pdag_builder b;
+    size_t longest;
+    pdag_status status = pdag_builder_open(&b, layout->text_encoder,
+                                           PDAG_WEIGHTS_TRANSFORMERS, be);
+
+    if (status == PDAG_OK) {
+        add_weights(b.weights, sums);
+        status = pdag_clip_text_load(&b, &pipeline->text);
+    }
+    pdag_builder_close(&b);
+    if (status == PDAG_OK)
+        status =
+            pdag_clip_tokenizer_load(layout->tokenizer, &pipeline->tokenizer);
+    if (status != PDAG_OK)
+        return status;
+    longest = pdag_clip_text_describe(pipeline->text)->max_tokens;
+    pipeline->n_tokens = pdag_clip_tokenizer_max_length(pipeline->tokenizer);
+    if (pipeline->n_tokens == 0 || pipeline->n_tokens > longest)
+        pipeline->n_tokens = longest;
+    return PDAG_OK;
+}
+
+static pdag_status load_network(const pdag_layout *layout, pdag_backend *be,
+                                weight_sums *sums, pdag_pipeline *pipeline)
+{
+    const pdag_network_class *class;
+    pdag_builder b;
+    pdag_status status = pdag_builder_open(&b, layout->network,
+                                           PDAG_WEIGHTS_DIFFUSERS, be);
+
+    if (status == PDAG_OK) {
+        add_weights(b.weights, sums);
+        b.n_tokens = pipeline->n_tokens;
+        status = pdag_network_find(&b.config, &class);
+    }
+    if (status == PDAG_OK)
+        status = class->load(&b, &pipeline->network);
+    pdag_builder_close(&b);
+    return status;
+}
+
+static pdag_status load_vae(const pdag_layout *layout, pdag_backend *be,
+                            weight_sums *sums, pdag_pipeline *pipeline)
+{
+    pdag_builder b;
+    pdag_status status =
+        pdag_builder_open(&b, layout->vae, PDAG_WEIGHTS_DIFFUSERS, be);
+
+    if (status == PDAG_OK) {
+        add_weights(b.weights, sums);
+        status = pdag_autoencoder_kl_load(&b, false, &pipeline->vae);
+    }
+    pdag_builder_close(&b);
+    return status;
+}
+
+/* What the parts must agree on. */
+static pdag_status check_fit(const pdag_layout *layout,
+                             const pdag_pipeline *pipeline)
+{
+    const pdag_denoiser *network = pipeline->network;
+    size_t floats = 0;
+
+    if (pipeline->text != NULL)
+        floats = pipeline->n_tokens *
+                 pdag_clip_text_describe(pipeline->text)->width;
+    if (network->cond_dim != floats)
+        return pdag_error(PDAG_ERR_SHAPE,
+                          "%s: the network reads conditions of %zu floats, but "
+                          "the text encoder gives %zu",
+                          layout->network, network->cond_dim, floats);
+    if (pipeline->vae != NULL &&
+        pdag_autoencoder_kl_describe(pipeline->vae)->latent_channels !=
+            network->state_dims[0])
+        return pdag_error(
+            PDAG_ERR_SHAPE,
+            "%s: latent_channels: %zu, but the network's states have %zu",
+            layout->vae,
+            pdag_autoencoder_kl_describe(pipeline->vae)->latent_channels,
+            network->state_dims[0]);
+    return PDAG_OK;
+}
+
+static void set_picture(pdag_pipeline *pipeline)
+{
+    const pdag_denoiser *network = pipeline->network;
+    size_t factor = 1;
+
+    if (network->n_state_dims != 3)
+        return;
+    pipeline->picture_channels = network->state_dims[0];
+    if (pipeline->vae != NULL) {
+        const pdag_autoencoder_kl_info *info =
+            pdag_autoencoder_kl_describe(pipeline->vae);
+
+        pipeline->picture_channels = info->out_channels;
+        factor = info->factor;
+    }
+    pipeline->picture_height = network->state_dims[1] * factor;
+    pipeline->picture_width = network->state_dims[2] * factor;
+    pipeline->has_picture =
+        pipeline->picture_channels == 1 || pipeline->picture_channels == 3;
+}
+
+/* All parts; without a backend they are only checked. */
+static pdag_status load_parts(const pdag_layout *layout, pdag_backend *be,
+                              weight_sums *sums, pdag_pipeline *pipeline)
+{
+    pdag_status status = PDAG_OK;
+
+    if (layout->text_encoder != NULL)
+        status = load_text(layout, be, sums, pipeline);
+    if (status == PDAG_OK)
+        status = load_network(layout, be, sums, pipeline);
+    if (status == PDAG_OK && layout->vae != NULL)
+        status = load_vae(layout, be, sums, pipeline);
+    if (status == PDAG_OK)
+        status = check_fit(layout, pipeline);
+    if (status == PDAG_OK)
+        set_picture(pipeline);
+    return status;
+}
+
+pdag_status pdag_pipeline_load(const char *path, pdag_backend *be,
+                               const pdag_pipeline_opts *opts,
+                               pdag_pipeline **pipeline_out)
+{
+    pdag_pipeline *pipeline;
+    weight_sums sums = {0, 0};
+    pdag_layout layout;
+    pdag_status status = pdag_layout_read(path, &layout);
+
+    if (status != PDAG_OK)
+        return status;
+    pipeline = pdag_xcalloc(1, sizeof *pipeline);
+    status = load_parts(&layout, be, &sums, pipeline);
+    if (status == PDAG_OK)
+        status = pdag_pipeline_finish(pipeline, opts);
+    pdag_layout_clear(&layout);
+    if (status != PDAG_OK) {
+        pdag_pipeline_destroy(pipeline);
+        return status;
+    }
+    *pipeline_out = pipeline;
+    return PDAG_OK;
+}
+
+static void fill_info(const pdag_layout *layout, const weight_sums *sums,
+                      const pdag_pipeline *pipeline, pdag_pipeline_info *info)
+{
+    const pdag_denoiser *network = pipeline->network;
+
+    memset(info, 0, sizeof *info);
+    snprintf(info->class_name, sizeof info->class_name, "%s",
+             layout->class_name);
+    snprintf(info->network_class, sizeof info->network_class, "%s",
+             network->ops->name);
+    if (layout->scheduler_config != NULL)
+        info->scheduler_config = pdag_xstrdup(layout->scheduler_config);
+    info->n_state_dims = network->n_state_dims;
+    memcpy(info->state_dims, network->state_dims, sizeof info->state_dims);
+    info->dim = network->dim;
+    info->has_text = pipeline->text != NULL;
+    info->has_picture = pipeline->has_picture;
+    info->is_latent = pipeline->vae != NULL;
+    info->picture_height = pipeline->picture_height;
+    info->picture_width = pipeline->picture_width;
+    info->picture_channels = pipeline->picture_channels;
+    info->cond_dim = network->cond_dim;
+    info->n_tokens = pipeline->n_tokens;
+    info->n_parameters = sums->elements;
+    info->weight_bytes = sums->bytes;
+}
+
+pdag_status pdag_pipeline_inspect(const char *path,
+                                  pdag_pipeline_info *info_out)
+{
+    pdag_pipeline *pipeline;
+    weight_sums sums = {0, 0};
+    pdag_layout layout;
+    pdag_status status = pdag_layout_read(path, &layout);
+
+    if (status != PDAG_OK)
+        return status;
+    pipeline = pdag_xcalloc(1, sizeof *pipeline);
+    status = load_parts(&layout, NULL, &sums, pipeline);
+    if (status == PDAG_OK)
+        fill_info(&layout, &sums, pipeline, info_out);
+    pdag_layout_clear(&layout);
+    pdag_pipeline_destroy(pipeline);
+    return status;
+}
+
+void pdag_pipeline_info_clear(pdag_pipeline_info *info)
+{
+    if (info == NULL)
+        return;
+    free(info->scheduler_config);
+    info->scheduler_config = NULL;
+}

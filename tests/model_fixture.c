@@ -1,0 +1,86 @@
+#include "tests/model_fixture.h"
+
+#include <check.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/status.h"
+
+void fixture_path(const char *name, char out[FIXTURE_PATH_BYTES])
+{
+    const char *folder = getenv("srcdir");
+
+    snprintf(out, FIXTURE_PATH_BYTES, "%s/tests/data/models/%s",
+             folder != NULL ? folder : ".", name);
+}
+
+float *fixture_tensor(const char *folder, const char *name, size_t count,
+                      size_t *count_out)
+{
+    char relative[256];
+    char path[FIXTURE_PATH_BYTES];
+    pdag_weights *file;
+    const pdag_tensor_view *view;
+    float *values;
+    size_t n;
+
+    snprintf(relative, sizeof relative, "%s/expected.safetensors", folder);
+    fixture_path(relative, path);
+    ck_assert_msg(pdag_weights_open_file(path, &file) == PDAG_OK, "%s",
+                  pdag_error_text());
+    view = pdag_weights_find(file, name);
+    ck_assert_msg(view != NULL, "%s: no %s", path, name);
+    n = pdag_tensor_count(view);
+    ck_assert_msg(count == 0 || n == count, "%s: %s: %zu elements, not %zu",
+                  path, name, n, count);
+    values = malloc(n * sizeof *values);
+    ck_assert_ptr_nonnull(values);
+    pdag_tensor_to_f32(view, 0, n, values);
+    pdag_weights_close(file);
+    if (count_out != NULL)
+        *count_out = n;
+    return values;
+}
+
+size_t fixture_backends(pdag_backend *backends[FIXTURE_MAX_BACKENDS])
+{
+    const pdag_backend_ops *const *list = pdag_backend_list();
+    size_t n = 0;
+
+    for (size_t i = 0; list[i] != NULL && n < FIXTURE_MAX_BACKENDS; i++)
+        if (list[i]->open(0, PDAG_PRECISION_FLOAT32, &backends[n]) == PDAG_OK)
+            n++;
+    ck_assert_uint_gt(n, 0);
+    return n;
+}
+
+void fixture_compare(const char *what, size_t count, const float *a,
+                     const float *b, double bound)
+{
+    double sum = 0.0;
+    double worst = 0.0;
+
+    for (size_t i = 0; i < count; i++) {
+        double gap = fabs((double)a[i] - (double)b[i]);
+
+        sum += (double)b[i] * (double)b[i];
+        if (!(gap <= worst)) /* not-a-number too */
+            worst = gap;
+    }
+    sum = sqrt(sum / (double)count);
+    if (getenv("PDAG_TEST_VERBOSE") != NULL)
+        printf("%-40s %.2e of RMS %.3g\n", what, worst / sum, sum);
+    ck_assert_msg(worst <= bound * sum, "%s: off by %g, RMS %g", what, worst,
+                  sum);
+}
+
+float *fixture_poison(size_t count)
+{
+    float *values = malloc(count * sizeof *values);
+
+    ck_assert_ptr_nonnull(values);
+    for (size_t i = 0; i < count; i++)
+        values[i] = NAN;
+    return values;
+}

@@ -1,0 +1,32 @@
+/* tests/model_fixture.h: paths and expected tensors of tests/data/models, and the
+   backends that a test can run on. */
+#ifndef PDAG_TESTS_MODEL_FIXTURE_H
+#define PDAG_TESTS_MODEL_FIXTURE_H
+
+#include <stddef.h>
+
+#include "backend/backend.h"
+#include "models/weights.h"
+
+#define FIXTURE_PATH_BYTES 1024
+
+/* $srcdir/tests/data/models/NAME */
+void fixture_path(const char *name, char out[FIXTURE_PATH_BYTES]);
+
+/* Tensor NAME of FOLDER/expected.safetensors as float32; free().  Its count must
+   be `count`, or any where count is 0. */
+float *fixture_tensor(const char *folder, const char *name, size_t count,
+                      size_t *count_out);
+
+/* All backends that open here in float32; the caller closes them. */
+#define FIXTURE_MAX_BACKENDS 8
+size_t fixture_backends(pdag_backend *backends[FIXTURE_MAX_BACKENDS]);
+
+/* Fails the test unless max |a - b| <= bound * RMS of b, and says how far. */
+void fixture_compare(const char *what, size_t count, const float *a,
+                     const float *b, double bound);
+
+/* Fresh memory filled with not-a-number; free(). */
+float *fixture_poison(size_t count);
+
+#endif
