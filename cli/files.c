@@ -1,0 +1,167 @@
+#include "cli/files.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <png.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+
+static pdag_status write_all(int fd, const char *path, const void *bytes,
+                             size_t n_bytes)
+{
+    const char *at = bytes;
+
+    while (n_bytes > 0) {
+        ssize_t wrote = write(fd, at, n_bytes);
+
+        if (wrote < 0 && errno == EINTR)
+            continue;
+        if (wrote < 0)
+            return pdag_error(PDAG_ERR_IO, "%s: %s", path, strerror(errno));
+        at += wrote;
+        n_bytes -= (size_t)wrote;
+    }
+    if (fsync(fd) != 0 && errno != EINVAL && errno != EROFS)
+        return pdag_error(PDAG_ERR_IO, "%s: %s", path, strerror(errno));
+    return PDAG_OK;
+}
+
+pdag_status pdag_file_write(const char *folder, const char *name,
+                            const void *bytes, size_t n_bytes)
+{
+    char *path = pdag_xasprintf("%s/%s", folder, name);
+    char *temporary = pdag_xasprintf("%s/.%s.%ld", folder, name, (long)getpid());
+    int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC, 0666);
+    pdag_status status;
+
+    if (fd < 0) {
+        status = pdag_error(PDAG_ERR_IO, "%s: %s", path, strerror(errno));
+    } else {
+        status = write_all(fd, path, bytes, n_bytes);
+        if (close(fd) != 0 && status == PDAG_OK)
+            status = pdag_error(PDAG_ERR_IO, "%s: %s", path, strerror(errno));
+        if (status == PDAG_OK && rename(temporary, path) != 0)
+            status = pdag_error(PDAG_ERR_IO, "%s: %s", path, strerror(errno));
+        if (status != PDAG_OK)
+            unlink(temporary);
+    }
+    free(temporary);
+    free(path);
+    return status;
+}
+
+static pdag_status try_to_write(const char *folder)
+{
+    char *probe = pdag_xasprintf("%s/.picard-dag.%ld", folder, (long)getpid());
+    int fd = open(probe, O_WRONLY | O_CREAT | O_EXCL, 0666);
+    pdag_status status = PDAG_OK;
+
+    if (fd < 0) {
+        status = pdag_error(PDAG_ERR_ARG, "output: %s: cannot write there: %s",
+                            folder, strerror(errno));
+    } else {
+        close(fd);
+        unlink(probe);
+    }
+    free(probe);
+    return status;
+}
+
+pdag_status pdag_folder_make(const char *folder)
+{
+    char *path = pdag_xstrdup(folder);
+    struct stat there;
+    pdag_status status = PDAG_OK;
+
+    for (char *slash = path + 1; status == PDAG_OK; slash++) {
+        char kept = *slash;
+
+        if (kept != '/' && kept != '\0')
+            continue;
+        *slash = '\0';
+        if (mkdir(path, 0777) != 0 && errno != EEXIST)
+            status = pdag_error(PDAG_ERR_ARG, "output: %s: cannot make folder "
+                                "%s: %s", folder, path, strerror(errno));
+        *slash = kept;
+        if (kept == '\0')
+            break;
+    }
+    free(path);
+    if (status == PDAG_OK &&
+        (stat(folder, &there) != 0 || !S_ISDIR(there.st_mode)))
+        status = pdag_error(PDAG_ERR_ARG, "output: %s: not a folder", folder);
+    return status == PDAG_OK ? try_to_write(folder) : status;
+}
+
+typedef struct memory_file {
+    unsigned char *bytes;
+    size_t used, room;
+} memory_file;
+
+static void png_to_memory(png_structp png, png_bytep data, size_t length)
+{
+    memory_file *file = png_get_io_ptr(png);
+
+    if (file->used + length > file->room) {
+        file->room = 2 * (file->used + length);
+        file->bytes = pdag_xrealloc(file->bytes, file->room, 1);
+    }
+    memcpy(file->bytes + file->used, data, length);
+    file->used += length;
+}
+
+static void png_flush_nothing(png_structp png)
+{
+    (void)png;
+}
+
+static unsigned char to_byte(float value)
+{
+    double scaled = 255.0 * (double)value;
+
+    if (!(scaled > 0.0))
+        return 0;
+    return scaled >= 255.0 ? 255 : (unsigned char)lrint(scaled);
+}
+
+pdag_status pdag_png_encode(const float *picture, size_t height, size_t width,
+                            size_t channels, void **bytes_out,
+                            size_t *n_bytes_out)
+{
+    memory_file file = {NULL, 0, 0};
+    png_structp png =
+        png_create_write_struct(PNG_LIBPNG_VER_STRING, NULL, NULL, NULL);
+    png_infop info = png != NULL ? png_create_info_struct(png) : NULL;
+    unsigned char *row = pdag_xcalloc(width * channels, 1);
+
+    if (info == NULL || setjmp(png_jmpbuf(png))) {
+        png_destroy_write_struct(&png, &info);
+        free(file.bytes);
+        free(row);
+        return pdag_error(PDAG_ERR_IO, "libpng cannot encode a picture of %zu x "
+                          "%zu", width, height);
+    }
+    png_set_write_fn(png, &file, png_to_memory, png_flush_nothing);
+    png_set_IHDR(png, info, (png_uint_32)width, (png_uint_32)height, 8,
+                 channels == 1 ? PNG_COLOR_TYPE_GRAY : PNG_COLOR_TYPE_RGB,
+                 PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT,
+                 PNG_FILTER_TYPE_DEFAULT);
+    png_write_info(png, info);
+    for (size_t y = 0; y < height; y++) {
+        for (size_t k = 0; k < width * channels; k++)
+            row[k] = to_byte(picture[y * width * channels + k]);
+        png_write_row(png, row);
+    }
+    png_write_end(png, info);
+    png_destroy_write_struct(&png, &info);
+    free(row);
+    *bytes_out = file.bytes;
+    *n_bytes_out = file.used;
+    return PDAG_OK;
+}

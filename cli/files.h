@@ -1,0 +1,31 @@
+/** cli/files.h: files appear under their final name only when complete: written
+ *  beside it, flushed to disk, renamed. */
+#ifndef PDAG_CLI_FILES_H
+#define PDAG_CLI_FILES_H
+
+#include <stddef.h>
+
+#include "base/status.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** folder/name with these bytes.  PDAG_ERR_IO; then nothing is left behind. */
+pdag_status pdag_file_write(const char *folder, const char *name,
+                            const void *bytes, size_t n_bytes);
+
+/** Make the folder and its parents; one that is there is fine.  Also tries that
+ *  a file can be made in it.  PDAG_ERR_ARG naming the folder. */
+pdag_status pdag_folder_make(const char *folder);
+
+/** Picture [height][width][channels] in [0, 1], channels 1 or 3, as PNG bytes
+ *  (8 bits, rounded to nearest even as numpy does); malloc'ed. */
+pdag_status pdag_png_encode(const float *picture, size_t height, size_t width,
+                            size_t channels, void **bytes_out,
+                            size_t *n_bytes_out);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,320 @@
+#include "cli/output.h"
+
+#include <dirent.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/json.h"
+#include "base/mem.h"
+#include "base/npy.h"
+#include "cli/files.h"
+#include "comm/comm.h"
+#include "comm/mpi.h"
+
+#ifndef PDAG_VERSION
+#define PDAG_VERSION "unknown"
+#endif
+
+static void time_text(char text[32])
+{
+    time_t now = time(NULL);
+    struct tm utc;
+
+    gmtime_r(&now, &utc);
+    strftime(text, 32, "%Y-%m-%dT%H:%M:%SZ", &utc);
+}
+
+/* The folder. */
+
+/* Whether run.json in the folder is of the same job, apart from where it writes;
+   also true where there is none. */
+static bool same_job(const char *path, const pdag_job *job)
+{
+    pdag_json there;
+    json_t *ours;
+    json_t *theirs;
+    bool same;
+
+    if (access(path, F_OK) != 0)
+        return true;
+    if (pdag_json_read(path, &there) != PDAG_OK)
+        return false;
+    theirs = json_object_get(there.root, "job");
+    ours = pdag_job_to_json(job);
+    json_object_del(ours, "output");
+    if (json_is_object(theirs))
+        json_object_del(theirs, "output");
+    same = json_equal(ours, theirs) == 1;
+    json_decref(ours);
+    pdag_json_clear(&there);
+    return same;
+}
+
+static bool is_ours(const char *name)
+{
+    return strncmp(name, "sample-", 7) == 0 || strcmp(name, "run.json") == 0;
+}
+
+static void remove_results(const char *folder)
+{
+    DIR *dir = opendir(folder);
+    struct dirent *entry;
+
+    if (dir == NULL)
+        return;
+    while ((entry = readdir(dir)) != NULL) {
+        if (is_ours(entry->d_name)) {
+            char *path = pdag_xasprintf("%s/%s", folder, entry->d_name);
+
+            unlink(path);
+            free(path);
+        }
+    }
+    closedir(dir);
+}
+
+pdag_status pdag_output_open(const pdag_setup *setup, const char *command,
+                             bool save_trajectory, bool force,
+                             pdag_output *output_out)
+{
+    const char *folder = setup->job->output;
+    char *report = pdag_xasprintf("%s/run.json", folder);
+    bool same = same_job(report, setup->job);
+    pdag_output output;
+    pdag_status status;
+
+    free(report);
+    if (!same && !force)
+        return pdag_error(PDAG_ERR_ARG, "output: %s: holds another job's "
+                          "results (use another folder, or --force)", folder);
+    status = pdag_folder_make(folder);
+    if (status != PDAG_OK)
+        return status;
+    if (!same)
+        remove_results(folder);
+    memset(&output, 0, sizeof output);
+    output.setup = setup;
+    output.command = command;
+    output.save_trajectory = save_trajectory;
+    time_text(output.started);
+    output.began = pdag_seconds();
+    output.samples = json_array();
+    *output_out = output;
+    return PDAG_OK;
+}
+
+void pdag_output_clear(pdag_output *output)
+{
+    json_decref(output->samples);
+    output->samples = NULL;
+}
+
+/* One sample. */
+
+static pdag_status write_npy(const pdag_output *o, const char *name,
+                             const float *data, size_t n_rows)
+{
+    size_t dims[PDAG_MAX_DIMS];
+    int n_dims = 0;
+    void *bytes;
+    size_t n_bytes;
+    pdag_status status;
+
+    if (n_rows > 0)
+        dims[n_dims++] = n_rows;
+    for (int d = 0; d < o->setup->n_state_dims; d++)
+        dims[n_dims++] = o->setup->state_dims[d];
+    status = pdag_npy_encode(data, n_dims, dims, &bytes, &n_bytes);
+    if (status != PDAG_OK)
+        return status;
+    status = pdag_file_write(o->setup->job->output, name, bytes, n_bytes);
+    free(bytes);
+    return status;
+}
+
+static pdag_status write_picture(const pdag_output *o, const char *name,
+                                 const float *picture)
+{
+    const pdag_pipeline_info *info = &o->setup->info;
+    void *bytes;
+    size_t n_bytes;
+    pdag_status status =
+        pdag_png_encode(picture, info->picture_height, info->picture_width,
+                        info->picture_channels, &bytes, &n_bytes);
+
+    if (status != PDAG_OK)
+        return status;
+    status = pdag_file_write(o->setup->job->output, name, bytes, n_bytes);
+    free(bytes);
+    return status;
+}
+
+/* Residuals of all rounds as rows of N numbers, null where not evaluated. */
+static json_t *history_json(const pdag_sample_result *r)
+{
+    json_t *rounds = json_array();
+
+    for (size_t k = 0; k < r->n_history; k++) {
+        const pdag_round_record *record = &r->history[k];
+        json_t *row = json_array();
+
+        for (size_t i = 0; i < r->n_rows; i++) {
+            bool there = i >= record->begin && i < record->begin + record->n;
+
+            json_array_append_new(
+                row, there ? json_real(record->residual[i - record->begin])
+                           : json_null());
+        }
+        json_array_append_new(rounds, row);
+    }
+    return rounds;
+}
+
+/* JSON integers here are signed: larger seeds are texts, as in the job. */
+static json_t *seed_json(uint64_t seed)
+{
+    char text[24];
+
+    if (seed <= INT64_MAX)
+        return json_integer((json_int_t)seed);
+    snprintf(text, sizeof text, "%llu", (unsigned long long)seed);
+    return json_string(text);
+}
+
+static json_t *sample_json(const pdag_sample_result *r, const char *image,
+                           const char *state)
+{
+    json_t *residuals = json_array();
+
+    for (size_t i = 0; i < r->n_rows; i++)
+        json_array_append_new(residuals, json_real(r->residual_rms[i]));
+    return json_pack(
+        "{s:I, s:o, s:s, s:s, s:I, s:I, s:o, s:o, s:s?, s:s?, s:{s:f, s:f, s:f}}",
+        "index", (json_int_t)r->index, "seed", seed_json(r->seed), "prompt",
+        r->prompt, "stop", pdag_stop_reason_text(r->stop), "rounds",
+        (json_int_t)r->rounds, "evaluations", (json_int_t)r->evaluations,
+        "residual_rms", residuals, "residual_history", history_json(r), "image",
+        image, "state", state, "seconds", "encode", r->seconds_encode, "sample",
+        r->seconds_sample, "decode", r->seconds_decode);
+}
+
+pdag_status pdag_output_sample(pdag_output *o, const pdag_sample_result *r)
+{
+    const float *final = r->trajectory + r->n_rows * r->dim;
+    bool sound = r->stop != PDAG_STOPPED_FAILED;
+    char image[64];
+    char state[64];
+    char trajectory[64];
+    pdag_status status = PDAG_OK;
+
+    snprintf(image, sizeof image, "sample-%03zu.png", r->index);
+    snprintf(state, sizeof state, "sample-%03zu.npy", r->index);
+    snprintf(trajectory, sizeof trajectory, "sample-%03zu.trajectory.npy",
+             r->index);
+    if (sound)
+        status = write_npy(o, state, final, 0);
+    if (status == PDAG_OK && sound && o->save_trajectory)
+        status = write_npy(o, trajectory, r->trajectory, r->n_rows + 1);
+    if (status == PDAG_OK && sound && r->picture != NULL)
+        status = write_picture(o, image, r->picture);
+    if (status == PDAG_OK)
+        json_array_append_new(
+            o->samples, sample_json(r, sound && r->picture != NULL ? image : NULL,
+                                    sound ? state : NULL));
+    return status;
+}
+
+/* run.json */
+
+static int by_index(const void *a, const void *b)
+{
+    json_int_t i = json_integer_value(
+        json_object_get(*(json_t *const *)a, "index"));
+    json_int_t j = json_integer_value(
+        json_object_get(*(json_t *const *)b, "index"));
+
+    return (i > j) - (i < j);
+}
+
+static json_t *sorted_samples(const json_t *samples)
+{
+    size_t n = json_array_size(samples);
+    json_t **list = pdag_xcalloc(n, sizeof *list);
+    json_t *sorted = json_array();
+
+    for (size_t i = 0; i < n; i++)
+        list[i] = json_array_get(samples, i);
+    qsort(list, n, sizeof *list, by_index);
+    for (size_t i = 0; i < n; i++)
+        json_array_append(sorted, list[i]);
+    free(list);
+    return sorted;
+}
+
+static json_t *workers_json(const pdag_run_result *result, bool dedicated)
+{
+    json_t *workers = json_array();
+
+    for (size_t w = 0; w < result->n_workers; w++) {
+        const pdag_worker_info *info = &result->worker[w];
+
+        json_array_append_new(
+            workers,
+            json_pack("{s:I, s:s, s:s, s:I, s:I, s:f, s:f, s:f, s:f}", "rank",
+                      (json_int_t)(w + (dedicated ? 1 : 0)), "host", info->host,
+                      "device", info->device, "tasks",
+                      (json_int_t)info->stats.tasks, "rows",
+                      (json_int_t)info->stats.rows, "seconds_busy",
+                      info->stats.seconds_busy, "seconds_waiting",
+                      info->stats.seconds_waiting, "seconds_messages",
+                      info->stats.seconds_messages, "seconds_load",
+                      info->stats.seconds_load));
+    }
+    return workers;
+}
+
+pdag_status pdag_output_run(pdag_output *o, const pdag_run_result *result,
+                            int n_ranks, bool dedicated, int exit_status,
+                            const char *failure)
+{
+    const pdag_job *job = o->setup->job;
+    pdag_graph graph = pdag_graph_make((size_t)job->sampler.steps,
+                                       (size_t)job->block_rows);
+    char finished[32];
+    json_t *root;
+    char *text;
+    pdag_status status;
+
+    time_text(finished);
+    root = json_pack(
+        "{s:s, s:s, s:s, s:s, s:i, s:s?, s:o, s:i, s:o, s:{s:f, s:f, s:f, s:f, "
+        "s:f}, s:{s:I, s:I, s:I}, s:b, s:s, s:{s:s, s:s}, s:o}",
+        "version", PDAG_VERSION, "command", o->command, "started", o->started,
+        "finished", finished, "exit_status", exit_status, "error", failure,
+        "job", pdag_job_to_json(job), "ranks", n_ranks, "workers",
+        workers_json(result, dedicated), "seconds", "total",
+        pdag_seconds() - o->began, "load", result->seconds_load, "encode",
+        result->seconds_encode, "sample", result->seconds_sample, "decode",
+        result->seconds_decode, "graph", "rows", (json_int_t)graph.n_rows,
+        "blocks", (json_int_t)graph.n_blocks, "block_rows",
+        (json_int_t)graph.block_rows, "reproducible", result->reproducible,
+        "reproducible_reason",
+        result->reproducible ? "all workers are of one kind"
+                             : "workers of unlike kind took part",
+        "versions", "mpi", pdag_mpi_version(), "jansson", JANSSON_VERSION,
+        "samples", sorted_samples(o->samples));
+    if (root == NULL)
+        return pdag_error(PDAG_ERR_INTERNAL, "run.json cannot be made");
+    text = json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
+    json_decref(root);
+    if (text == NULL)
+        return pdag_error(PDAG_ERR_INTERNAL, "run.json cannot be written as "
+                          "text: a number is not finite");
+    status = pdag_file_write(job->output, "run.json", text, strlen(text));
+    free(text);
+    return status;
+}

@@ -1,0 +1,44 @@
+/** cli/output.h: what a run leaves in its output folder (contract.md section 2):
+ *  sample-000.png, sample-000.npy, sample-000.trajectory.npy and run.json. */
+#ifndef PDAG_CLI_OUTPUT_H
+#define PDAG_CLI_OUTPUT_H
+
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "cli/setup.h"
+#include "scheduler/run.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct pdag_output {
+    const pdag_setup *setup; /* borrowed */
+    const char *command;
+    bool save_trajectory;
+    char started[32];   /* RFC 3339 */
+    double began;       /* pdag_seconds() */
+    json_t *samples;    /* array, in order of ending */
+} pdag_output;
+
+/** Make the folder; refuse one that holds another job's results unless `force`,
+ *  which removes those.  PDAG_ERR_ARG names the folder. */
+pdag_status pdag_output_open(const pdag_setup *setup, const char *command,
+                             bool save_trajectory, bool force,
+                             pdag_output *output_out);
+void pdag_output_clear(pdag_output *output);
+
+/** Files of one sample, and its entry of run.json.  PDAG_ERR_IO. */
+pdag_status pdag_output_sample(pdag_output *output,
+                               const pdag_sample_result *result);
+
+/** run.json.  `failure`: text of what went wrong, or NULL. */
+pdag_status pdag_output_run(pdag_output *output, const pdag_run_result *result,
+                            int n_ranks, bool dedicated, int exit_status,
+                            const char *failure);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

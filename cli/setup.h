@@ -1,0 +1,49 @@
+/** cli/setup.h: from a job to what the scheduler and the workers are given.  The
+ *  only place where model directory, scheduler config and job meet. */
+#ifndef PDAG_CLI_SETUP_H
+#define PDAG_CLI_SETUP_H
+
+#include "base/status.h"
+#include "graph/transition.h"
+#include "models/pipeline.h"
+#include "proto/job.h"
+#include "scheduler/run.h"
+#include "worker/worker.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** A job made ready; everything owned. */
+typedef struct pdag_setup {
+    pdag_job *job; /* resolved */
+    bool has_model; /* false: the Gaussian oracle */
+    pdag_pipeline_info info;
+    int n_state_dims;
+    size_t state_dims[PDAG_STATE_MAX_DIMS];
+    size_t dim;
+    pdag_schedule *schedule;
+    pdag_transition *transition;
+    float *noise; /* [samples][D] or NULL */
+    pdag_precision precision;
+} pdag_setup;
+
+/** Read, look at the model, resolve, check everything that can be checked before
+ *  anything runs.  Rank 0. */
+pdag_status pdag_setup_create(const char *job_path, size_t n_set,
+                              const char *const *set, pdag_setup *setup_out);
+
+/** The same from the resolved job's bytes, without noise file: ranks 1... */
+pdag_status pdag_setup_unpack(const void *bytes, size_t n_bytes,
+                              pdag_setup *setup_out);
+void pdag_setup_clear(pdag_setup *setup);
+
+/** Borrows from `setup`. */
+void pdag_setup_worker_config(const pdag_setup *setup,
+                              pdag_worker_config *config_out);
+void pdag_setup_run(const pdag_setup *setup, pdag_run_setup *run_out);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
