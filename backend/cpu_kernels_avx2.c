@@ -25,7 +25,7 @@
 #define PDAG_SIMD_LANES 8
 #define PDAG_SIMD_ISA "avx2"
 #define PDAG_SIMD_TABLE pdag_cpu_kernels_avx2
-#include "backend/cpu_kernels_isa.h"
+#include "backend/cpu_kernels_isa.inc"
 
 #if defined(__clang__)
 #pragma clang attribute pop

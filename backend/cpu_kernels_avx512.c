@@ -27,7 +27,7 @@
 #define PDAG_SIMD_AVX512
 #define PDAG_SIMD_ISA "avx512"
 #define PDAG_SIMD_TABLE pdag_cpu_kernels_avx512
-#include "backend/cpu_kernels_isa.h"
+#include "backend/cpu_kernels_isa.inc"
 
 #if defined(__clang__)
 #pragma clang attribute pop

@@ -17,4 +17,4 @@
 #define PDAG_SIMD_LANES 4
 #define PDAG_SIMD_ISA "baseline"
 #define PDAG_SIMD_TABLE pdag_cpu_kernels_base
-#include "backend/cpu_kernels_isa.h"
+#include "backend/cpu_kernels_isa.inc"

@@ -58,7 +58,7 @@ static const char *parse_bool(const char *p, bool *value)
     return NULL;
 }
 
-/* "(2, 3)", "(2,)" or "()"; the L of Python 2's long integers is passed over. */
+/* "(2, 3)", "(2,)" or "()"; Python 2's L behind a number is passed over. */
 static const char *parse_shape(const char *p, header *head)
 {
     if (*p != '(')
@@ -177,8 +177,8 @@ static pdag_status check_header(const char *path, const char *text,
     size_t count = 1;
 
     if (!parse_header(text, head))
-        return pdag_error(PDAG_ERR_FORMAT, "%s: header is not understood: %.100s",
-                          path, text);
+        return pdag_error(PDAG_ERR_FORMAT,
+                          "%s: header is not understood: %.100s", path, text);
     if (strcmp(head->descr, "<f4") != 0)
         return pdag_error(PDAG_ERR_UNSUPPORTED,
                           "%s: element type %s: expected <f4 (little-endian "

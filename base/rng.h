@@ -34,8 +34,8 @@ typedef enum pdag_rng_kind {
 void pdag_philox4x32(const uint32_t counter[4], const uint32_t key[2],
                      uint32_t out[4]);
 
-/** out[n]: elements first .. first + n - 1 of step `step` of the counter stream;
- *  step 0 is the initial noise, step i + 1 the noise of sampler step i.
+/** out[n]: elements first .. first + n - 1 of step `step` of the counter
+ *  stream; step 0 is the initial noise, step i + 1 the noise of sampler step i.
  *  Independent of how a tensor is cut into calls.
  *
  *  A stable format: elements 2p and 2p + 1 come from the one Philox block with

@@ -1,7 +1,7 @@
-/* Reading scheduler_config.json as diffusers' from_config() does: every key that
-   the wanted class's constructor knows is taken from the file, whichever class
-   wrote it, and the others get the wanted class's own default.  So a PNDM file,
-   which has no clip_sample, gives a DDIM sampler that clips. */
+/* Reading scheduler_config.json as diffusers' from_config() does: every key
+   that the wanted class's constructor knows is taken from the file, whichever
+   class wrote it, and the others get the wanted class's own default.  So a PNDM
+   file, which has no clip_sample, gives a DDIM sampler that clips. */
 #include "graph/schedule.h"
 
 #include <stdlib.h>

@@ -51,16 +51,16 @@ static void fill_prediction(pdag_transition *tr, size_t i)
     }
 }
 
-/* Whether every number of step i is finite; schedules with alpha-bar 0 or 1, or
-   one that does not fall, leave some undefined. */
+/* Whether every number of step i is finite; schedules with alpha-bar 0 or 1,
+   or one that does not fall, leave some undefined. */
 static pdag_status check_step(const pdag_transition *tr, size_t i)
 {
     if (tr->alpha_bar[i] <= 0 && tr->config.prediction == PDAG_PREDICT_EPSILON)
         return pdag_error(PDAG_ERR_UNSUPPORTED,
-                          "noise schedule: alpha-bar is 0 at timestep %g, where "
-                          "prediction_type epsilon does not determine the clean "
-                          "state (rescale_betas_zero_snr needs v_prediction or "
-                          "sample)",
+                          "noise schedule: alpha-bar is 0 at timestep %g, "
+                          "where prediction_type epsilon does not determine "
+                          "the clean state (rescale_betas_zero_snr needs "
+                          "v_prediction or sample)",
                           tr->t[i]);
     if (!isfinite(tr->a[i]) || !isfinite(tr->b[i]) || !isfinite(tr->c[i]) ||
         !isfinite(tr->noise_std[i]))

@@ -21,8 +21,8 @@
 extern "C" {
 #endif
 
-/** A step in two stages, for clipping in between (z: predicted clean state, eps:
- *  predicted noise, both from the network's output e):
+/** A step in two stages, for clipping in between (z: predicted clean state,
+ *  eps: predicted noise, both from the network's output e):
  *      z = z_x x + z_e e,  eps = eps_x x + eps_e e,
  *      F = f_z clip(z) + f_eps eps + f_x x + c xi. */
 typedef struct pdag_step_parts {

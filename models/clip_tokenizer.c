@@ -213,9 +213,9 @@ static size_t word_length(const uint32_t *text, size_t n)
     return length;
 }
 
-/* Words of normal text.  The pattern also has the two special tokens, which come
-   here where their case was folded; the byte-level stage behind it cuts them once
-   more, "<|" and "|>" off. */
+/* Words of normal text.  The pattern also has the two special tokens, which
+   come here where their case was folded; the byte-level stage behind it cuts
+   them once more, "<|" and "|>" off. */
 static void encode_words(encoder *enc, const uint32_t *text, size_t n)
 {
     size_t at = 0;

@@ -1,8 +1,8 @@
-/** models/clip_tokenizer.h: CLIP's byte-level BPE tokenizer, equal to transformers'
- *  CLIPTokenizer(text, padding="max_length", max_length=n, truncation=True):
- *  special tokens found in the text as they stand; NFC, white space, lower case;
- *  CLIP's pattern; byte pairs merged by rank (Sennrich et al. 2016,
- *  arXiv:1508.07909) with "</w>" at the end of a word. */
+/** models/clip_tokenizer.h: CLIP's byte-level BPE tokenizer, equal to
+ *  transformers' CLIPTokenizer(text, padding="max_length", max_length=n,
+ *  truncation=True): special tokens found in the text as they stand; NFC, white
+ *  space, lower case; CLIP's pattern; byte pairs merged by rank (Sennrich et
+ *  al. 2016, arXiv:1508.07909) with "</w>" at the end of a word. */
 #ifndef PDAG_MODELS_CLIP_TOKENIZER_H
 #define PDAG_MODELS_CLIP_TOKENIZER_H
 
@@ -19,10 +19,11 @@ extern "C" {
 typedef struct pdag_clip_tokenizer pdag_clip_tokenizer;
 
 /** Read folder `dir`: tokenizer.json, or else vocab.json and merges.txt; with
- *  special_tokens_map.json, tokenizer_config.json and added_tokens.json where they
- *  are.  As in transformers special_tokens_map.json is above tokenizer_config.json
- *  (Stable Diffusion 2's pad token), unless the latter has added_tokens_decoder.
- *  PDAG_ERR_INPUT, _FORMAT, _UNSUPPORTED naming file, key and value. */
+ *  special_tokens_map.json, tokenizer_config.json and added_tokens.json where
+ *  they are.  As in transformers special_tokens_map.json is above
+ *  tokenizer_config.json (Stable Diffusion 2's pad token), unless the latter
+ *  has added_tokens_decoder.  PDAG_ERR_INPUT, _FORMAT, _UNSUPPORTED naming file,
+ *  key and value. */
 pdag_status pdag_clip_tokenizer_load(const char *dir,
                                      pdag_clip_tokenizer **tokenizer_out);
 void pdag_clip_tokenizer_destroy(pdag_clip_tokenizer *tokenizer);

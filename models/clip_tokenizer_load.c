@@ -39,8 +39,8 @@ typedef struct sources {
     json_t *known; /* owned object: added token -> id */
 } sources;
 
-/* A token given as text, or as an object with `content`.  Like AddedToken's, its
-   default is to be normalized unless it is special. */
+/* A token given as text, or as an object with `content`.  Like AddedToken's,
+   its default is to be normalized unless it is special. */
 static pdag_status get_token(const pdag_json *json, const char *key,
                              const json_t *value, bool special,
                              token_text *out)
@@ -258,17 +258,20 @@ static pdag_status find_model(sources *src)
     if (type != NULL && (!json_is_string(type) ||
                          strcmp(json_string_value(type), "BPE") != 0))
         return pdag_error(PDAG_ERR_UNSUPPORTED,
-                          "%s: model.type: %.40s: expected BPE", src->vocab.path,
+                          "%s: model.type: %.40s: expected BPE",
+                          src->vocab.path,
                           json_is_string(type) ? json_string_value(type)
                                                : "not a text");
     if (json_is_string(suffix) &&
         strcmp(json_string_value(suffix), PDAG_CLIP_END_OF_WORD) != 0)
         return pdag_error(PDAG_ERR_UNSUPPORTED,
                           "%s: model.end_of_word_suffix: %.40s: expected %s",
-                          src->vocab.path, json_string_value(suffix), PDAG_CLIP_END_OF_WORD);
+                          src->vocab.path, json_string_value(suffix),
+                          PDAG_CLIP_END_OF_WORD);
     if (!json_is_object(src->vocab.vocab))
         return pdag_error(PDAG_ERR_FORMAT,
-                          "%s: model.vocab: expected an object", src->vocab.path);
+                          "%s: model.vocab: expected an object",
+                          src->vocab.path);
     if (!json_is_array(src->vocab.merges))
         return pdag_error(PDAG_ERR_FORMAT,
                           "%s: model.merges: expected a list", src->vocab.path);

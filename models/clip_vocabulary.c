@@ -32,7 +32,7 @@ pdag_clip_find_merge(const pdag_clip_tokenizer *tokenizer, int32_t left,
     return NULL;
 }
 
-/* A pair that comes twice keeps its later rank, as in Hugging Face's library. */
+/* A pair that comes twice keeps its later rank, as in tokenizers. */
 static void put_merge(pdag_clip_tokenizer *tokenizer, pdag_clip_merge merge)
 {
     size_t at = place_of(merge.left, merge.right, tokenizer->n_places);

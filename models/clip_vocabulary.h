@@ -1,7 +1,7 @@
-/** models/clip_vocabulary.h: what the CLIP tokenizer's files say, in the form that
- *  encoding needs; private to models/clip_*.c.  clip_vocabulary.c reads tokens
- *  and merges, clip_tokenizer_load.c finds the files and the special tokens,
- *  clip_tokenizer.c encodes. */
+/** models/clip_vocabulary.h: what the CLIP tokenizer's files say, in the form
+ *  that encoding needs; private to the tokenizer: clip_vocabulary.c reads
+ *  tokens and merges, clip_tokenizer_load.c finds the files and the special
+ *  tokens, clip_tokenizer.c encodes. */
 #ifndef PDAG_MODELS_CLIP_VOCABULARY_H
 #define PDAG_MODELS_CLIP_VOCABULARY_H
 
@@ -23,8 +23,8 @@ typedef struct pdag_clip_merge {
     int32_t rank, joined;
 } pdag_clip_merge;
 
-/** A token that is looked for in the text before anything else: in the text as it
- *  stands, or, if `normalized`, in its normal form. */
+/** A token that is looked for in the text before anything else: in the text as
+ *  it stands, or, if `normalized`, in its normal form. */
 typedef struct pdag_clip_added {
     uint32_t *points; /* owned, [n] */
     size_t n;

@@ -39,8 +39,8 @@ void pdag_points_clear(pdag_points *points)
     points->room = 0;
 }
 
-/* Length of the sequence that begins with `lead` (0: none does), the bits of the
-   point in it, and the range of its second byte. */
+/* Length of the sequence that begins with `lead` (0: none does), the bits of
+   the point in it, and the range of its second byte. */
 static size_t lead_byte(unsigned char lead, uint32_t *bits,
                         unsigned char *second_low, unsigned char *second_high)
 {
@@ -225,8 +225,8 @@ static void decompose(pdag_points *points, uint32_t point)
         decompose(points, found->second);
 }
 
-/* Marks behind a starter into the order of their classes, keeping that of equals;
-   runs are short, so insertion will do. */
+/* Marks behind a starter into the order of their classes, keeping that of
+   equals; runs are short, so insertion will do. */
 static void order_marks(uint32_t *text, size_t n)
 {
     for (size_t j = 1; j < n; j++) {

@@ -1,6 +1,6 @@
 /** models/unicode.h: the text preparation of the CLIP tokenizer: UTF-8 to code
- *  points and back, canonical composition (Unicode Standard Annex 15), lower case,
- *  and the classes that its pattern asks for. */
+ *  points and back, canonical composition (Unicode Standard Annex 15), lower
+ *  case, and the classes that its pattern asks for. */
 #ifndef PDAG_MODELS_UNICODE_H
 #define PDAG_MODELS_UNICODE_H
 
@@ -25,8 +25,8 @@ void pdag_points_decode(pdag_points *points, const char *bytes, size_t n);
 /** UTF-8 of one code point; returns 1 to 4 bytes. */
 size_t pdag_utf8_encode(uint32_t point, unsigned char out[4]);
 
-/** Append CLIP's normal form of text[n]: NFC, each run of white space one space,
- *  lower case (point by point, so without the final sigma). */
+/** Append CLIP's normal form of text[n]: NFC, each run of white space one
+ *  space, lower case (point by point, so without the final sigma). */
 void pdag_points_normalize(pdag_points *points, const uint32_t *text,
                            size_t n);
 

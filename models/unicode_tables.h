@@ -1,5 +1,5 @@
-/** models/unicode_tables.h: what the CLIP tokenizer must know of Unicode, made by
- *  tools/reference/make_unicode.py.  All tables ascend. */
+/** models/unicode_tables.h: what the CLIP tokenizer must know of Unicode, made
+ *  by tools/reference/make_unicode.py.  All tables ascend. */
 #ifndef PDAG_MODELS_UNICODE_TABLES_H
 #define PDAG_MODELS_UNICODE_TABLES_H
 
@@ -22,8 +22,8 @@ typedef struct pdag_combining_run {
     uint32_t first, last, combining;
 } pdag_combining_run;
 
-/** Canonical decomposition into first and second (0: into first alone); bit 31 of
- *  first: not to be composed again. */
+/** Canonical decomposition into first and second (0: into first alone); bit 31
+ *  of first: not to be composed again. */
 typedef struct pdag_decomposition {
     uint32_t point, first, second;
 } pdag_decomposition;

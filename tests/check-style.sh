@@ -8,10 +8,10 @@ for file in */*.c */*.h; do
     case $file in build*|models/unicode_tables.c) continue ;; esac
     awk -v file="$file" '
         { line = $0; gsub(/[\200-\277]/, "", line) }
-        length(line) > 84 { print file ":" NR ": over 84 columns"; bad = 1 }
+        length(line) > 84 && !/doi:|https:/ { print file ":" NR ": over 84 columns"; bad = 1 }
         /\t/ { print file ":" NR ": tab"; bad = 1 }
         /[ \t]$/ { print file ":" NR ": trailing blank"; bad = 1 }
-        /TODO|FIXME|XXX/ { print file ":" NR ": left over"; bad = 1 }
+        /TODO|FIXME|(^|[^X])XXX([^X]|$)/ { print file ":" NR ": left over"; bad = 1 }
         /^\{$/ { start = NR }
         /^\}/ && start { if (NR - start > 100) {
             print file ":" start ": function of " NR - start " lines"; bad = 1 }

@@ -22,7 +22,7 @@ typedef struct ref_problem {
 /** x[d]: noise in, clean state out. */
 void ref_sample_ddim(const ref_problem *problem, double *x);
 
-/** xi[n * d]: unit noise of each step; none is added where the timestep is 0. */
+/** xi[n * d]: unit noise of each step; none is added at timestep 0. */
 void ref_sample_ddpm(const ref_problem *problem, const double *xi, double *x);
 
 #endif

@@ -230,7 +230,10 @@ static pdag_status do_task(worker *w, const pdag_msg *msg)
                          pdag_error_text());
     }
     reply->header.seconds = pdag_seconds() - began;
-    return w->comm->ops->send(w->comm, 0, reply);
+    began = pdag_seconds();
+    status = w->comm->ops->send(w->comm, 0, reply);
+    w->stats.seconds_messages += pdag_seconds() - began;
+    return status;
 }
 
 static void forget_condition(worker *w, uint32_t sample)

@@ -1,12 +1,12 @@
-// Fixture tests/data/rng/torch_cuda.txt: cuRAND's own Philox and normal code, run
-// on the host, with the arguments that ATen's CUDA normal kernel gives it
-// (thread j of the k-th torch.randn: subsequence j, offset 4 k).  No card needed:
+// Fixture tests/data/rng/torch_cuda.txt: cuRAND's own Philox and normal code,
+// run on the host, with the arguments that ATen's CUDA normal kernel gives it
+// (thread j of the k-th torch.randn: subsequence j, offset 4 k).  Needs no card:
 //
 //   nvcc '-DQUALIFIERS=static __forceinline__ __host__ __device__'
 //       -o curand_normal tools/reference/curand_normal.cu
 //   ./curand_normal >tests/data/rng/torch_cuda.txt
 //
-// Columns: seed, draw k, element j, the first two words, the first normal value.
+// Columns: seed, draw k, element j, first two words, first normal value.
 #include <cstdio>
 #include <curand_kernel.h>
 

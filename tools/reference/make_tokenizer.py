@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Fixture of tests/test_models_tokenizer.c: small CLIP tokenizers in three layouts
-and what transformers' CLIPTokenizer makes of odd texts.
+"""Fixture of tests/test_models_tokenizer.c: small CLIP tokenizers in three
+layouts and what transformers' CLIPTokenizer makes of odd texts.
 
     python tools/reference/make_tokenizer.py tests/data/tokenizer
 
-`saved` is what save_pretrained writes today, `hub15` and `hub21` have the files of
-Stable Diffusion 1.5 and 2.1 on the hub (2.1: pad token "!" in the map, the end
-token in the config).  300 merges are learnt from this script's own text.  Random
-texts: seed 20240607.  Needs transformers.
+`saved` is what save_pretrained writes today, `hub15` and `hub21` have the files
+of Stable Diffusion 1.5 and 2.1 on the hub (2.1: pad token "!" in the map, the
+end token in the config).  300 merges are learnt from this script's own text.
+Random texts: seed 20240607.  Needs transformers.
 """
 
 import collections
