@@ -108,7 +108,8 @@ pdag_status pdag_precision_parse(const char *name, pdag_precision *out)
         }
     return pdag_error(PDAG_ERR_ARG,
                       "precision '%s': wanted float32, bfloat16, float16 or "
-                      "tf32", name);
+                      "tf32",
+                      name);
 }
 
 const char *pdag_precision_name(pdag_precision precision)

@@ -1,6 +1,6 @@
 /** backend/cpu_kernels.h: element-wise and row-wise loops of the CPU backends,
- *  compiled once per instruction set and chosen when the program starts, so that
- *  one binary runs on every machine of its architecture.
+ *  compiled once per instruction set and chosen when the program starts, so
+ * that one binary runs on every machine of its architecture.
  *
  *  Elements are float32 or bfloat16 (the table says which); arithmetic is in
  *  float32.  Pointers may have any alignment that their element type allows.
@@ -39,16 +39,16 @@ typedef struct pdag_cpu_norm {
 typedef struct pdag_cpu_softmax {
     size_t rows, n;
     float scale;
-    float *scores;   /* [rows][stride]: q k^T of this block */
-    size_t stride;   /* at least n */
-    void *terms;     /* [rows][terms_stride] elements: exp(...); may lie over
-                        the scores, each row over its own */
+    float *scores; /* [rows][stride]: q k^T of this block */
+    size_t stride; /* at least n */
+    void *terms;   /* [rows][terms_stride] elements: exp(...); may lie over
+                      the scores, each row over its own */
     size_t terms_stride;
-    size_t visible;  /* keys that row 0 may see; row r sees r more; n is all */
-    bool first;      /* no block before: max, sum and acc are only written */
-    float *max;      /* [rows], of scale * scores */
-    float *sum;      /* [rows] */
-    float *acc;      /* [rows][head_dim]: multiplied by exp(old - new max) */
+    size_t visible; /* keys that row 0 may see; row r sees r more; n is all */
+    bool first;     /* no block before: max, sum and acc are only written */
+    float *max;     /* [rows], of scale * scores */
+    float *sum;     /* [rows] */
+    float *acc;     /* [rows][head_dim]: multiplied by exp(old - new max) */
     size_t head_dim;
 } pdag_cpu_softmax;
 

@@ -11,7 +11,7 @@
 #include "backend/cpu_kernels_table.h"
 
 #if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx2,fma"))),   \
+#pragma clang attribute push(__attribute__((target("avx2,fma"))),              \
                              apply_to = function)
 #else
 #pragma GCC target("avx2,fma")

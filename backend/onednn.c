@@ -1,6 +1,6 @@
-/* oneDNN on the CPU: dense operations are its primitives, the rest our own loops
- * (cpu_kernels.h).  Everything runs when it is called, so sync() has nothing to
- * wait for. */
+/* oneDNN on the CPU: dense operations are its primitives, the rest our own
+ * loops (cpu_kernels.h).  Everything runs when it is called, so sync() has
+ * nothing to wait for. */
 #include "backend/backend.h"
 
 #ifdef PDAG_HAVE_OMP
@@ -56,9 +56,9 @@ static pdag_status check_open(int device, pdag_precision precision)
     return PDAG_OK;
 }
 
-/* One thread a process unless the user asks for more: ranks are the parallelism,
-   threads that wait spin on the cores of other ranks, and their number must not
-   change the bits. */
+/* One thread a process unless the user asks for more: ranks are the
+   parallelism, threads that wait spin on the cores of other ranks, and their
+   number must not change the bits. */
 static void limit_threads(void)
 {
 #ifdef PDAG_HAVE_OMP
@@ -91,9 +91,9 @@ static pdag_status onednn_open(int device, pdag_precision precision,
     status = pdag_dnn_check(dnnl_engine_create(&dnn->engine, dnnl_cpu, 0),
                             "CPU engine");
     if (status == PDAG_OK)
-        status = pdag_dnn_check(dnnl_stream_create(&dnn->stream, dnn->engine,
-                                                   dnnl_stream_in_order),
-                                "stream");
+        status = pdag_dnn_check(
+            dnnl_stream_create(&dnn->stream, dnn->engine, dnnl_stream_in_order),
+            "stream");
     if (status != PDAG_OK) {
         onednn_close(&dnn->base);
         return status;
@@ -225,9 +225,8 @@ static pdag_status onednn_group_norm(pdag_backend *be, size_t b, size_t p,
 {
     pdag_onednn *dnn = pdag_onednn_of(be);
     const size_t image = p * c * be->act_size;
-    pdag_cpu_norm norm = {p,    c,    groups,          eps,
-                          NULL, NULL, NULL,            act,
-                          NULL, NULL, NULL};
+    pdag_cpu_norm norm = {p,    c,   groups, eps,  NULL, NULL,
+                          NULL, act, NULL,   NULL, NULL};
     const char *from = pdag_onednn_elements(be, x, b * p * c);
     char *to = pdag_onednn_elements(be, y, b * p * c);
     const char *plus =
@@ -276,9 +275,8 @@ static pdag_status onednn_activate(pdag_backend *be, size_t n,
                                    pdag_activation act, const pdag_buf *x,
                                    pdag_buf *y)
 {
-    pdag_onednn_of(be)->kernels->activate(n, act,
-                                          pdag_onednn_elements(be, x, n),
-                                          pdag_onednn_elements(be, y, n));
+    pdag_onednn_of(be)->kernels->activate(
+        n, act, pdag_onednn_elements(be, x, n), pdag_onednn_elements(be, y, n));
     return PDAG_OK;
 }
 

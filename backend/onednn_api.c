@@ -25,8 +25,8 @@ pdag_status pdag_md_init(int n_dims, const dnnl_dim_t *dims,
         status = dnnl_memory_desc_create_with_strides(&md.desc, n_dims, dims,
                                                       type, strides);
     else
-        status = dnnl_memory_desc_create_with_tag(&md.desc, n_dims, dims, type,
-                                                  tag);
+        status =
+            dnnl_memory_desc_create_with_tag(&md.desc, n_dims, dims, type, tag);
     if (status == dnnl_success)
         *md_out = md;
     return pdag_dnn_check(status, "memory descriptor");
@@ -106,8 +106,8 @@ pdag_status pdag_md_init(int n_dims, const dnnl_dim_t *dims,
         status = dnnl_memory_desc_init_by_strides(&md.desc, n_dims, dims, type,
                                                   strides);
     else
-        status = dnnl_memory_desc_init_by_tag(&md.desc, n_dims, dims, type,
-                                              tag);
+        status =
+            dnnl_memory_desc_init_by_tag(&md.desc, n_dims, dims, type, tag);
     if (status == dnnl_success)
         *md_out = md;
     return pdag_dnn_check(status, "memory descriptor");
@@ -301,8 +301,8 @@ pdag_status pdag_dnn_reorder(dnnl_engine_t engine, dnnl_stream_t stream,
                                                pdag_md_get(to), engine, NULL),
             "reorder descriptor");
     if (status == PDAG_OK)
-        status = pdag_dnn_check(run_reorder(pd, stream, source, target),
-                                "reorder");
+        status =
+            pdag_dnn_check(run_reorder(pd, stream, source, target), "reorder");
     if (pd != NULL)
         dnnl_primitive_desc_destroy(pd);
     if (target != NULL)

@@ -1,8 +1,8 @@
 /** backend/onednn_api.h: oneDNN's C API as this backend uses it, alike for 2.x
  *  (operation descriptors, memory descriptors as values) and 3.x (neither).
  *
- *  Every function gives PDAG_ERR_BACKEND, or PDAG_ERR_NOMEM, with oneDNN's reason
- *  and `what` in the text. */
+ *  Every function gives PDAG_ERR_BACKEND, or PDAG_ERR_NOMEM, with oneDNN's
+ * reason and `what` in the text. */
 #ifndef PDAG_BACKEND_ONEDNN_API_H
 #define PDAG_BACKEND_ONEDNN_API_H
 
@@ -54,8 +54,8 @@ typedef enum pdag_dnn_residual {
     PDAG_DNN_RESIDUAL_OTHER     /* a tensor shaped as the destination */
 } pdag_dnn_residual;
 
-/** A primitive to be made: descriptors borrowed, weights with format "any" where
- *  the primitive may choose. */
+/** A primitive to be made: descriptors borrowed, weights with format "any"
+ * where the primitive may choose. */
 typedef struct pdag_dnn_op {
     const char *what;
     pdag_md src, weights, bias, dst;

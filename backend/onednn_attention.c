@@ -1,7 +1,7 @@
 /* Attention without its score matrix: blocks of queries against blocks of keys
  * with a running softmax (Milakov and Gimelshein 2018, arXiv:1805.02867; Dao et
- * al. 2022, arXiv:2205.14135), so that scratch space is some 100 KB whatever the
- * number of tokens.  The two products of a block are oneDNN's. */
+ * al. 2022, arXiv:2205.14135), so that scratch space is some 100 KB whatever
+ * the number of tokens.  The two products of a block are oneDNN's. */
 #include <string.h>
 
 #include "backend/onednn_internal.h"
@@ -11,7 +11,8 @@
 #define QUERY_BLOCK 128
 #define KEY_BLOCK 512
 
-/* One product c = a b (+ c): a [m][k] and b [k][n] elements, c [m][n] float32. */
+/* One product c = a b (+ c): a [m][k] and b [k][n] elements, c [m][n] float32.
+ */
 typedef struct product {
     size_t m, n, k;
     size_t a_row, b_row, b_column, c_row;
@@ -35,8 +36,8 @@ static pdag_status add_product(pdag_onednn *dnn, const product *p,
     memset(&op, 0, sizeof op);
     op.what = "attention product";
     op.act = dnnl_alg_kind_undef;
-    op.residual = p->accumulate ? PDAG_DNN_RESIDUAL_IN_PLACE
-                                : PDAG_DNN_RESIDUAL_NONE;
+    op.residual =
+        p->accumulate ? PDAG_DNN_RESIDUAL_IN_PLACE : PDAG_DNN_RESIDUAL_NONE;
     status = pdag_md_init(2, a_dims, dnn->type, dnnl_format_tag_undef,
                           a_strides, &op.src);
     if (status == PDAG_OK)
@@ -58,11 +59,10 @@ static pdag_status add_product(pdag_onednn *dnn, const product *p,
 static pdag_status multiply(pdag_onednn *dnn, const product *p, void *a,
                             void *b, void *c)
 {
-    const size_t key[PDAG_PLAN_KEYS] = {
-        p->m, p->n, p->k, p->a_row, p->b_row, p->b_column, p->c_row,
-        p->accumulate};
-    const pdag_onednn_plan *plan =
-        pdag_onednn_plan_find(dnn->products, key);
+    const size_t key[PDAG_PLAN_KEYS] = {p->m,     p->n,         p->k,
+                                        p->a_row, p->b_row,     p->b_column,
+                                        p->c_row, p->accumulate};
+    const pdag_onednn_plan *plan = pdag_onednn_plan_find(dnn->products, key);
 
     if (plan == NULL) {
         pdag_status status = add_product(dnn, p, key);
@@ -88,7 +88,7 @@ static pdag_status attend_block(pdag_onednn *dnn, const head *h, size_t q0,
 {
     const pdag_attention *a = h->a;
     const size_t d = a->head_dim;
-    const product qk = {rows, n, d, a->q.row_stride, 1, a->k.row_stride,
+    const product qk = {rows,      n,    d, a->q.row_stride, 1, a->k.row_stride,
                         KEY_BLOCK, false};
     const size_t terms_row = KEY_BLOCK * sizeof(float) / h->size;
     const product pv = {rows, d, n, terms_row, a->v.row_stride, 1, d, k0 > 0};
@@ -114,8 +114,8 @@ static pdag_status attend_block(pdag_onednn *dnn, const head *h, size_t q0,
     if (status != PDAG_OK)
         return status;
     dnn->kernels->softmax(&softmax);
-    return multiply(dnn, &pv, h->scores,
-                    h->v + k0 * a->v.row_stride * h->size, h->acc);
+    return multiply(dnn, &pv, h->scores, h->v + k0 * a->v.row_stride * h->size,
+                    h->acc);
 }
 
 static pdag_status attend_head(pdag_onednn *dnn, const head *h)
@@ -127,7 +127,8 @@ static pdag_status attend_head(pdag_onednn *dnn, const head *h)
             a->n_q - q0 < QUERY_BLOCK ? a->n_q - q0 : QUERY_BLOCK;
 
         for (size_t k0 = 0; k0 < a->n_kv; k0 += KEY_BLOCK) {
-            const size_t n = a->n_kv - k0 < KEY_BLOCK ? a->n_kv - k0 : KEY_BLOCK;
+            const size_t n =
+                a->n_kv - k0 < KEY_BLOCK ? a->n_kv - k0 : KEY_BLOCK;
             pdag_status status;
 
             if (a->causal && k0 > q0)
@@ -150,8 +151,7 @@ static char *slice_head(const pdag_backend *be, const pdag_attention *a,
 {
     const size_t end = slice->offset + (a->batch - 1) * slice->batch_stride +
                        (rows - 1) * slice->row_stride + a->heads * a->head_dim;
-    const size_t at = slice->offset + b * slice->batch_stride +
-                      i * a->head_dim;
+    const size_t at = slice->offset + b * slice->batch_stride + i * a->head_dim;
 
     return (char *)pdag_onednn_elements(be, slice->buf, end) +
            at * be->act_size;
@@ -172,19 +172,19 @@ static pdag_status attend_plain(pdag_backend *be, const pdag_attention *a)
         const size_t b = i / a->heads;
         const size_t number = i % a->heads;
         const pdag_cpu_head one = {a->n_q,
-                                    a->n_kv,
-                                    a->head_dim,
-                                    a->scale,
-                                    a->causal,
-                                    slice_head(be, a, &a->q, a->n_q, b, number),
-                                    slice_head(be, a, &a->k, a->n_kv, b, number),
-                                    slice_head(be, a, &a->v, a->n_kv, b, number),
-                                    slice_head(be, a, &a->y, a->n_q, b, number),
-                                    a->q.row_stride,
-                                    a->k.row_stride,
-                                    a->v.row_stride,
-                                    a->y.row_stride,
-                                    work};
+                                   a->n_kv,
+                                   a->head_dim,
+                                   a->scale,
+                                   a->causal,
+                                   slice_head(be, a, &a->q, a->n_q, b, number),
+                                   slice_head(be, a, &a->k, a->n_kv, b, number),
+                                   slice_head(be, a, &a->v, a->n_kv, b, number),
+                                   slice_head(be, a, &a->y, a->n_q, b, number),
+                                   a->q.row_stride,
+                                   a->k.row_stride,
+                                   a->v.row_stride,
+                                   a->y.row_stride,
+                                   work};
 
         dnn->kernels->attend(&one);
     }

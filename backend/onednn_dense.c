@@ -81,12 +81,10 @@ static pdag_status describe_conv(const pdag_onednn *dnn, const pdag_weight *w,
                                  pdag_dnn_op *op)
 {
     const pdag_weight_shape *s = &w->shape;
-    const dnnl_dim_t oh = (dnnl_dim_t)pdag_conv_out(h, w->pad_top,
-                                                    w->pad_bottom, s->kh,
-                                                    w->stride);
-    const dnnl_dim_t ow = (dnnl_dim_t)pdag_conv_out(width, w->pad_left,
-                                                    w->pad_right, s->kw,
-                                                    w->stride);
+    const dnnl_dim_t oh = (dnnl_dim_t)pdag_conv_out(
+        h, w->pad_top, w->pad_bottom, s->kh, w->stride);
+    const dnnl_dim_t ow = (dnnl_dim_t)pdag_conv_out(
+        width, w->pad_left, w->pad_right, s->kw, w->stride);
     const dnnl_dim_t in = (dnnl_dim_t)s->in;
     const dnnl_dim_t out = (dnnl_dim_t)s->out;
     const dnnl_dims_t x_dims = {(dnnl_dim_t)b, in, (dnnl_dim_t)h,

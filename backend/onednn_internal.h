@@ -41,8 +41,8 @@ typedef struct pdag_onednn {
     dnnl_data_type_t type; /* of activations and weights */
     const pdag_cpu_kernels *kernels;
     bool matrix_unit; /* bfloat16 products are many times faster than float32 */
-    pdag_onednn_space scratch; /* the running primitive's */
-    pdag_onednn_space work;    /* the running operation's own */
+    pdag_onednn_space scratch;  /* the running primitive's */
+    pdag_onednn_space work;     /* the running operation's own */
     pdag_onednn_plan *products; /* attention's */
 } pdag_onednn;
 
@@ -56,10 +56,10 @@ struct pdag_weight {
     pdag_weight_kind kind;
     pdag_weight_shape shape;
     size_t stride, pad_top, pad_left, pad_bottom, pad_right;
-    float *vector;       /* VECTOR only: [out] */
-    float *bias;         /* [out] or NULL */
-    char *name;          /* of the first part, for messages */
-    bool unused;         /* copy[0] is as in the file and no plan reads it */
+    float *vector; /* VECTOR only: [out] */
+    float *bias;   /* [out] or NULL */
+    char *name;    /* of the first part, for messages */
+    bool unused;   /* copy[0] is as in the file and no plan reads it */
     size_t n_copies;
     pdag_onednn_copy *copy;
     pdag_onednn_plan *plans; /* newest first */

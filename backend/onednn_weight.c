@@ -54,8 +54,8 @@ static void add_copy(pdag_weight *weight, pdag_onednn_copy made)
         weight->unused = false;
         return;
     }
-    weight->copy = pdag_xrealloc(weight->copy, weight->n_copies + 1,
-                                 sizeof *weight->copy);
+    weight->copy =
+        pdag_xrealloc(weight->copy, weight->n_copies + 1, sizeof *weight->copy);
     weight->copy[weight->n_copies++] = made;
 }
 
@@ -160,8 +160,8 @@ static pdag_status make_copy(pdag_onednn *dnn, pdag_weight *weight,
                              const pdag_md *wanted, void **data_out)
 {
     void *data;
-    pdag_status status = pdag_alloc_tensor(pdag_md_bytes(wanted), 1,
-                                           weight->name, &data);
+    pdag_status status =
+        pdag_alloc_tensor(pdag_md_bytes(wanted), 1, weight->name, &data);
 
     if (status != PDAG_OK)
         return status;

@@ -92,9 +92,9 @@ pdag_status pdag_ref_conv2d(pdag_backend *be, const pdag_weight *w, size_t b,
         pdag_conv_out(width, w->pad_left, w->pad_right, s->kw, w->stride);
     const float *from = pdag_ref_floats(x, b * h * width * s->in);
     float *to = pdag_ref_floats(y, b * oh * ow * s->out);
-    const float *plus =
-        residual != NULL ? pdag_ref_floats(residual, b * oh * ow * s->out)
-                         : NULL;
+    const float *plus = residual != NULL
+                            ? pdag_ref_floats(residual, b * oh * ow * s->out)
+                            : NULL;
     double *row;
     pdag_status status = pdag_ref_row(be, s->out, &row);
 
@@ -122,8 +122,8 @@ static float *slice_head(const pdag_attention *a, const pdag_slice *slice,
            b * slice->batch_stride + h * a->head_dim;
 }
 
-/* p[0..n) becomes softmax(p); gives the sum by which it still has to be divided,
- * so that the division is one per output. */
+/* p[0..n) becomes softmax(p); gives the sum by which it still has to be
+ * divided, so that the division is one per output. */
 static double softmax_terms(size_t n, double *p)
 {
     double top = p[0];
@@ -176,9 +176,8 @@ pdag_status pdag_ref_attention(pdag_backend *be, const pdag_attention *a)
             float *y = slice_head(a, &a->y, a->n_q, b, h);
 
             for (size_t m = 0; m < a->n_q; m++)
-                attend(a, a->causal ? m + 1 : a->n_kv,
-                       q + m * a->q.row_stride, k, v, row, row + a->n_kv,
-                       y + m * a->y.row_stride);
+                attend(a, a->causal ? m + 1 : a->n_kv, q + m * a->q.row_stride,
+                       k, v, row, row + a->n_kv, y + m * a->y.row_stride);
         }
     return PDAG_OK;
 }

@@ -52,10 +52,9 @@ static pdag_status check_linear(const pdag_weight_desc *desc,
                               "%s: kernel is %zux%zu, wanted 1x1",
                               view_name(view), one.kh, one.kw);
         if (i > 0 && one.in != sum.in)
-            return pdag_error(PDAG_ERR_SHAPE,
-                              "%s: has %zu inputs, but %s has %zu",
-                              view_name(view), one.in,
-                              view_name(desc->part[0]), sum.in);
+            return pdag_error(
+                PDAG_ERR_SHAPE, "%s: has %zu inputs, but %s has %zu",
+                view_name(view), one.in, view_name(desc->part[0]), sum.in);
         sum.in = one.in;
         sum.out += one.out;
     }
@@ -101,8 +100,7 @@ pdag_status pdag_weight_check(const pdag_weight_desc *desc,
     pdag_weight_shape shape = {0, 1, 1, 1};
     pdag_status status = PDAG_ERR_INTERNAL;
 
-    PDAG_ASSERT(desc->n_parts >= 1 &&
-                desc->n_parts <= PDAG_WEIGHT_MAX_PARTS);
+    PDAG_ASSERT(desc->n_parts >= 1 && desc->n_parts <= PDAG_WEIGHT_MAX_PARTS);
     switch (desc->kind) {
     case PDAG_WEIGHT_LINEAR:
         status = check_linear(desc, &shape);

@@ -18,16 +18,17 @@ typedef struct pdag_weight_shape {
     size_t out, in, kh, kw;
 } pdag_weight_shape;
 
-/** Check kind, parts, dims, bias and stride of `desc`.  PDAG_ERR_SHAPE names the
- *  tensor, what it is and what was wanted. */
+/** Check kind, parts, dims, bias and stride of `desc`.  PDAG_ERR_SHAPE names
+ * the tensor, what it is and what was wanted. */
 pdag_status pdag_weight_check(const pdag_weight_desc *desc,
                               pdag_weight_shape *shape_out);
 
-/** All biases behind each other: out[shape.out], float32.  The desc has some. */
+/** All biases behind each other: out[shape.out], float32.  The desc has some.
+ */
 void pdag_weight_read_bias(const pdag_weight_desc *desc, float *out);
 
-/** Rows [first, first + n) of a LINEAR or CONV2D weight, counted over all parts:
- *  out[n][in * kh * kw], float32, the innermost index as in the file. */
+/** Rows [first, first + n) of a LINEAR or CONV2D weight, counted over all
+ * parts: out[n][in * kh * kw], float32, the innermost index as in the file. */
 void pdag_weight_read_rows(const pdag_weight_desc *desc,
                            const pdag_weight_shape *shape, size_t first,
                            size_t n, float *out);

@@ -1,10 +1,11 @@
-/* OMP_NUM_THREADS=1 bench/backend_ops [-l] [-b BACKEND] [-p PRECISION] [-n SECONDS] [FILTER]
+/* OMP_NUM_THREADS=1 bench/backend_ops [-l] [-b BACKEND] [-p PRECISION] [-n
+ * SECONDS] [FILTER]
  *
- * Microseconds of single operations at the shapes of Stable Diffusion 1.5 (64x64
- * latents, batch 2) and of the shipped emoji-sd: best of as many calls as fit in
- * SECONDS (0.3).  One line "precision,operation,microseconds" each on stdout; -l
- * prints the names only.  FILTER keeps operations whose name contains it.
- * bench/backend_ops.py runs this beside PyTorch.
+ * Microseconds of single operations at the shapes of Stable Diffusion 1.5
+ * (64x64 latents, batch 2) and of the shipped emoji-sd: best of as many calls
+ * as fit in SECONDS (0.3).  One line "precision,operation,microseconds" each on
+ * stdout; -l prints the names only.  FILTER keeps operations whose name
+ * contains it. bench/backend_ops.py runs this beside PyTorch.
  *
  * The clock is the processor time of this process: for one thread the same as
  * the time on the wall, less what other programs took meanwhile. */
@@ -38,7 +39,8 @@ static double now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* Values in [-1, 1), different for every buffer and call of the program alike. */
+/* Values in [-1, 1), different for every buffer and call of the program alike.
+ */
 static float *random_floats(size_t n)
 {
     static unsigned state = 1;
@@ -98,7 +100,8 @@ typedef struct setting {
     pdag_buf x, y, z;
 } setting;
 
-/* a images of b x b, c -> d channels, k = e, stride f, without and with residual */
+/* a images of b x b, c -> d channels, k = e, stride f, without and with
+ * residual */
 static void run_conv(setting *s)
 {
     ok(be->ops->conv2d(be, s->w, s->a, s->b, s->b, &s->x, NULL, &s->y));
@@ -129,8 +132,13 @@ static void run_linear_add(setting *s)
 static void run_attention(setting *s)
 {
     const size_t row = s->d * s->e;
-    const pdag_attention a = {s->a, s->d, s->e, s->b, s->c,
-                              1.0f / sqrtf((float)s->e), false,
+    const pdag_attention a = {s->a,
+                              s->d,
+                              s->e,
+                              s->b,
+                              s->c,
+                              1.0f / sqrtf((float)s->e),
+                              false,
                               {&s->x, 0, s->b * row, row},
                               {&s->z, 0, s->c * row, row},
                               {&s->z, 0, s->c * row, row},

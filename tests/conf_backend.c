@@ -1,5 +1,5 @@
-/* The conformance suite of backend/backend.h: every backend that is built in and
- * opens here, in every precision it knows, against "ref"; and "ref" against
+/* The conformance suite of backend/backend.h: every backend that is built in
+ * and opens here, in every precision it knows, against "ref"; and "ref" against
  * formulas of this suite's own.
  *
  * Inputs are rounded to the precision under test before both sides see them, so
@@ -17,18 +17,18 @@ START_TEST(test_names)
     pdag_backend *be = NULL;
     pdag_precision precision;
 
-    ck_assert_int_eq(pdag_backend_open("abacus", 0, PDAG_PRECISION_FLOAT32,
-                                       &be),
-                     PDAG_ERR_UNSUPPORTED);
+    ck_assert_int_eq(
+        pdag_backend_open("abacus", 0, PDAG_PRECISION_FLOAT32, &be),
+        PDAG_ERR_UNSUPPORTED);
     ck_assert_msg(strstr(pdag_error_text(), "ref") != NULL, "%s",
                   pdag_error_text());
     ck_assert_int_eq(pdag_backend_open("ref", 0, PDAG_PRECISION_FLOAT16, &be),
                      PDAG_ERR_UNSUPPORTED);
     ck_assert_int_eq(pdag_backend_open("ref", 1, PDAG_PRECISION_FLOAT32, &be),
                      PDAG_ERR_UNSUPPORTED);
-    ck_assert_int_eq(pdag_backend_open("auto", 4321, PDAG_PRECISION_FLOAT32,
-                                       &be),
-                     PDAG_ERR_UNSUPPORTED);
+    ck_assert_int_eq(
+        pdag_backend_open("auto", 4321, PDAG_PRECISION_FLOAT32, &be),
+        PDAG_ERR_UNSUPPORTED);
     ck_assert(be == NULL);
     conf_ok(pdag_backend_open("auto", 0, PDAG_PRECISION_FLOAT32, &be));
     for (int i = 0; pdag_backend_list()[i] != NULL; i++)

@@ -53,8 +53,8 @@ float *conf_floats(size_t n, float scale, float offset);
 
 /* Tensors live until conf_release(), which also checks that nobody changed an
  * input and that nothing was written behind a buffer.  conf_tensor_of() takes
- * over `values`; conf_output() starts as NaN; conf_give_up() marks an input that
- * the operation overwrites on purpose. */
+ * over `values`; conf_output() starts as NaN; conf_give_up() marks an input
+ * that the operation overwrites on purpose. */
 conf_tensor *conf_tensor_of(size_t n, float *values);
 conf_tensor *conf_input(size_t n);
 conf_tensor *conf_output(size_t n);

@@ -1,4 +1,5 @@
-/* The definition (backend "ref") against formulas written once more, in float64. */
+/* The definition (backend "ref") against formulas written once more, in
+ * float64. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,16 +33,15 @@ START_TEST(test_ref_linear)
     x = conf_input(M * IN);
     plus = conf_input(M * OUT);
     y = conf_output(M * out);
-    conf_ok(conf_ref->ops->linear(conf_ref, w.ref, M, &x->ref, PDAG_ACT_QUICK_GELU,
-                        &plus->ref, &y->ref));
+    conf_ok(conf_ref->ops->linear(conf_ref, w.ref, M, &x->ref,
+                                  PDAG_ACT_QUICK_GELU, &plus->ref, &y->ref));
     got = conf_fetch(conf_ref, &y->ref, y->n);
     for (size_t i = 0; i < M; i++)
         for (size_t o = 0; o < OUT; o++) {
             double sum = (double)bias[o];
 
             for (size_t k = 0; k < IN; k++)
-                sum += (double)x->host[i * IN + k] *
-                       (double)weight[o * IN + k];
+                sum += (double)x->host[i * IN + k] * (double)weight[o * IN + k];
             sum *= 1.0 / (1.0 + exp(-1.702 * sum));
             sum += (double)plus->host[i * OUT + o];
             ck_assert_double_eq_tol((double)got[i * OUT + o], sum, 1e-6);
@@ -75,7 +75,8 @@ START_TEST(test_ref_conv)
     w = conf_weights(&desc);
     x = conf_input(B * H * W * IN);
     y = conf_output(B * OH * OW * OUT);
-    conf_ok(conf_ref->ops->conv2d(conf_ref, w.ref, B, H, W, &x->ref, NULL, &y->ref));
+    conf_ok(conf_ref->ops->conv2d(conf_ref, w.ref, B, H, W, &x->ref, NULL,
+                                  &y->ref));
     got = conf_fetch(conf_ref, &y->ref, y->n);
     for (int at = 0; at < B * OH * OW * OUT; at++) {
         const int o = at % OUT, j = at / OUT % OW, i = at / OUT / OW % OH;
@@ -109,8 +110,9 @@ START_TEST(test_ref_group_norm)
     x = conf_input(P * C);
     add = conf_input(C);
     y = conf_output(P * C);
-    conf_ok(conf_ref->ops->group_norm(conf_ref, 1, P, C, G, 1e-3f, NULL, NULL, &add->ref,
-                            PDAG_ACT_SILU, &x->ref, &y->ref));
+    conf_ok(conf_ref->ops->group_norm(conf_ref, 1, P, C, G, 1e-3f, NULL, NULL,
+                                      &add->ref, PDAG_ACT_SILU, &x->ref,
+                                      &y->ref));
     got = conf_fetch(conf_ref, &y->ref, y->n);
     for (int at = 0; at < P * C; at++) {
         const int group = at % C / (C / G);
@@ -118,8 +120,7 @@ START_TEST(test_ref_group_norm)
 
         for (int i = 0; i < P * C; i++)
             if (i % C / (C / G) == group) {
-                const double v =
-                    (double)x->host[i] + (double)add->host[i % C];
+                const double v = (double)x->host[i] + (double)add->host[i % C];
 
                 mean += v / (P * C / G);
                 square += v * v / (P * C / G);
@@ -146,7 +147,13 @@ START_TEST(test_ref_attention)
     v = conf_input(S * WIDTH);
     y = conf_output(T * WIDTH);
     for (int causal = 0; causal < 2; causal++) {
-        const pdag_attention a = {1, HEADS, D, T, S, 0.7f, causal != 0,
+        const pdag_attention a = {1,
+                                  HEADS,
+                                  D,
+                                  T,
+                                  S,
+                                  0.7f,
+                                  causal != 0,
                                   conf_slice(&q->ref, 0, 0, WIDTH),
                                   conf_slice(&k->ref, 0, 0, WIDTH),
                                   conf_slice(&v->ref, 0, 0, WIDTH),
@@ -186,20 +193,21 @@ START_TEST(test_ref_activations)
     for (int act = PDAG_ACT_NONE; act <= PDAG_ACT_RELU; act++) {
         float *got;
 
-        conf_ok(conf_ref->ops->activate(conf_ref, 200, (pdag_activation)act, &x->ref,
-                              &y->ref));
+        conf_ok(conf_ref->ops->activate(conf_ref, 200, (pdag_activation)act,
+                                        &x->ref, &y->ref));
         got = conf_fetch(conf_ref, &y->ref, 200);
         for (int i = 0; i < 200; i++) {
             const double v = (double)x->host[i];
-            const double want[] = {
-                v,
-                v / (1 + exp(-v)),
-                v * (1 + erf(v / sqrt(2))) / 2,
-                v * (1 + tanh(sqrt(2 / acos(-1)) * (v + 0.044715 * v * v * v))) /
-                    2,
-                v / (1 + exp(-1.702 * v)),
-                v * tanh(log(1 + exp(v))),
-                v > 0 ? v : 0};
+            const double want[] = {v,
+                                   v / (1 + exp(-v)),
+                                   v * (1 + erf(v / sqrt(2))) / 2,
+                                   v *
+                                       (1 + tanh(sqrt(2 / acos(-1)) *
+                                                 (v + 0.044715 * v * v * v))) /
+                                       2,
+                                   v / (1 + exp(-1.702 * v)),
+                                   v * tanh(log(1 + exp(v))),
+                                   v > 0 ? v : 0};
 
             ck_assert_double_eq_tol((double)got[i], want[act], 1e-6);
         }

@@ -12,8 +12,8 @@
 START_TEST(test_linear)
 {
     static const size_t shapes[][3] = {
-        {1, 1, 1},   {1, 3, 5},      {2, 16, 16},   {3, 5, 7},
-        {5, 7, 33},  {33, 33, 1},    {7, 320, 130}, {77, 65, 48},
+        {1, 1, 1},      {1, 3, 5},      {2, 16, 16},   {3, 5, 7},
+        {5, 7, 33},     {33, 33, 1},    {7, 320, 130}, {77, 65, 48},
         {2, 320, 1280}, {130, 40, 100}, {64, 64, 512}};
 
     conf_open(_i);
@@ -24,7 +24,7 @@ START_TEST(test_linear)
             conf_weight w = conf_linear(1, shape[1], &shape[2], round != 1);
 
             conf_run_linear(w, shape[0], shape[1], shape[2], PDAG_ACT_NONE,
-                       (conf_residual)round);
+                            (conf_residual)round);
             conf_weights_destroy(w);
         }
     }
@@ -57,8 +57,8 @@ START_TEST(test_linear_parts)
 
     conf_open(_i);
     for (int parts = 1; parts <= 3; parts++) {
-        const size_t rows = out[0] + (parts > 1 ? out[1] : 0) +
-                            (parts > 2 ? out[2] : 0);
+        const size_t rows =
+            out[0] + (parts > 1 ? out[1] : 0) + (parts > 2 ? out[2] : 0);
 
         w = conf_linear(parts, 30, out, parts != 2);
         for (size_t m = 1; m <= 300; m = 3 * m + 1)
@@ -115,9 +115,10 @@ static void run_conv(conf_weight w, const conv_case *c, conf_residual residual)
     if (residual == IN_PLACE)
         conf_give_up(plus);
     conf_ok(conf_ref->ops->conv2d(conf_ref, w.ref, c->b, c->h, c->w, &x->ref,
-                        plus != NULL ? &plus->ref : NULL, &y->ref));
-    conf_ok(conf_test->ops->conv2d(conf_test, w.test, c->b, c->h, c->w, &x->test,
-                         plus != NULL ? &plus->test : NULL, &y->test));
+                                  plus != NULL ? &plus->ref : NULL, &y->ref));
+    conf_ok(conf_test->ops->conv2d(conf_test, w.test, c->b, c->h, c->w,
+                                   &x->test, plus != NULL ? &plus->test : NULL,
+                                   &y->test));
     snprintf(what, sizeof what,
              "conv %zux%zux%zu %zu->%zu k %zux%zu s %zu res %d", c->b, c->h,
              c->w, c->in, c->out, c->kh, c->kw, c->stride, (int)residual);
@@ -192,7 +193,8 @@ START_TEST(test_repeatable)
         conf_random_state = 7;
         x = conf_input(3 * 64 * 48);
         y = conf_output(3 * 64 * 40);
-        conf_ok(conf_test->ops->conv2d(conf_test, w.test, 3, 8, 8, &x->test, NULL, &y->test));
+        conf_ok(conf_test->ops->conv2d(conf_test, w.test, 3, 8, 8, &x->test,
+                                       NULL, &y->test));
         got = conf_fetch(conf_test, &y->test, y->n);
         if (first == NULL)
             first = got;

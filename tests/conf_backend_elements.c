@@ -24,10 +24,10 @@ START_TEST(test_activate)
 
                 if (in_place)
                     conf_give_up(x);
-                conf_ok(conf_ref->ops->activate(conf_ref, n, (pdag_activation)act, &x->ref,
-                                      &y->ref));
-                conf_ok(conf_test->ops->activate(conf_test, n, (pdag_activation)act, &x->test,
-                                       &y->test));
+                conf_ok(conf_ref->ops->activate(
+                    conf_ref, n, (pdag_activation)act, &x->ref, &y->ref));
+                conf_ok(conf_test->ops->activate(
+                    conf_test, n, (pdag_activation)act, &x->test, &y->test));
                 snprintf(what, sizeof what, "activation %d of %zu", act, n);
                 conf_compare(y, what);
                 conf_release();
@@ -39,8 +39,8 @@ END_TEST
 /* Far out the functions are 0 or x, and NaN is never lost. */
 START_TEST(test_activate_extreme)
 {
-    static const float points[] = {-3e38f, -1e4f, -100.0f, -30.0f, 0.0f,
-                                   30.0f,  100.0f, 1e4f,   1e30f,  NAN};
+    static const float points[] = {-3e38f, -1e4f,  -100.0f, -30.0f, 0.0f,
+                                   30.0f,  100.0f, 1e4f,    1e30f,  NAN};
     const size_t n = sizeof points / sizeof points[0];
 
     conf_open(_i);
@@ -49,8 +49,8 @@ START_TEST(test_activate_extreme)
         float *got;
 
         conf_ok(conf_test->ops->upload(conf_test, n, points, &x->test));
-        conf_ok(conf_test->ops->activate(conf_test, n, (pdag_activation)act, &x->test,
-                               &x->test));
+        conf_ok(conf_test->ops->activate(conf_test, n, (pdag_activation)act,
+                                         &x->test, &x->test));
         got = conf_fetch(conf_test, &x->test, n);
         for (size_t i = 0; i + 1 < n; i++) {
             const float whole = conf_round(conf_test->precision, points[i]);
@@ -80,7 +80,8 @@ START_TEST(test_geglu)
     for (size_t s = 0; s < sizeof shapes / sizeof shapes[0]; s++) {
         const size_t m = shapes[s][0];
         const size_t n = shapes[s][1];
-        conf_tensor *x = conf_tensor_of(2 * m * n, conf_floats(2 * m * n, 4.0f, 0));
+        conf_tensor *x =
+            conf_tensor_of(2 * m * n, conf_floats(2 * m * n, 4.0f, 0));
         conf_tensor *y = conf_output(m * n);
 
         conf_ok(conf_ref->ops->geglu(conf_ref, m, n, &x->ref, &y->ref));
@@ -107,15 +108,18 @@ START_TEST(test_add_scale)
             if (alias > 0)
                 conf_give_up(y);
             conf_ok(conf_ref->ops->add(conf_ref, n, &a->ref, &b->ref, &y->ref));
-            conf_ok(conf_test->ops->add(conf_test, n, &a->test, &b->test, &y->test));
+            conf_ok(conf_test->ops->add(conf_test, n, &a->test, &b->test,
+                                        &y->test));
             conf_compare(y, "add");
             conf_release();
             a = conf_input(n);
             y = alias == 0 ? conf_output(n) : a;
             if (alias > 0)
                 conf_give_up(a);
-            conf_ok(conf_ref->ops->scale(conf_ref, n, -0.37f, &a->ref, &y->ref));
-            conf_ok(conf_test->ops->scale(conf_test, n, -0.37f, &a->test, &y->test));
+            conf_ok(
+                conf_ref->ops->scale(conf_ref, n, -0.37f, &a->ref, &y->ref));
+            conf_ok(conf_test->ops->scale(conf_test, n, -0.37f, &a->test,
+                                          &y->test));
             conf_compare(y, "scale");
             conf_release();
         }
@@ -139,8 +143,10 @@ START_TEST(test_concat)
         conf_tensor *b = conf_input(m * cb);
         conf_tensor *y = conf_output(m * (ca + cb));
 
-        conf_ok(conf_ref->ops->concat(conf_ref, m, ca, &a->ref, cb, &b->ref, &y->ref));
-        conf_ok(conf_test->ops->concat(conf_test, m, ca, &a->test, cb, &b->test, &y->test));
+        conf_ok(conf_ref->ops->concat(conf_ref, m, ca, &a->ref, cb, &b->ref,
+                                      &y->ref));
+        conf_ok(conf_test->ops->concat(conf_test, m, ca, &a->test, cb, &b->test,
+                                       &y->test));
         conf_compare_bits(y, "concat");
         conf_release();
     }
@@ -162,10 +168,10 @@ START_TEST(test_upsample)
         conf_tensor *x = conf_input(s[0] * s[1] * s[2] * s[3]);
         conf_tensor *y = conf_output(s[0] * s[4] * s[5] * s[3]);
 
-        conf_ok(conf_ref->ops->upsample(conf_ref, s[0], s[1], s[2], s[3], s[4], s[5], &x->ref,
-                              &y->ref));
-        conf_ok(conf_test->ops->upsample(conf_test, s[0], s[1], s[2], s[3], s[4], s[5],
-                               &x->test, &y->test));
+        conf_ok(conf_ref->ops->upsample(conf_ref, s[0], s[1], s[2], s[3], s[4],
+                                        s[5], &x->ref, &y->ref));
+        conf_ok(conf_test->ops->upsample(conf_test, s[0], s[1], s[2], s[3],
+                                         s[4], s[5], &x->test, &y->test));
         conf_compare_bits(y, "upsample");
         conf_release();
     }
@@ -184,9 +190,10 @@ START_TEST(test_avg_pool2)
         conf_tensor *x = conf_input(s[0] * s[1] * s[2] * s[3]);
         conf_tensor *y = conf_output(s[0] * s[1] * s[2] * s[3] / 4);
 
-        conf_ok(conf_ref->ops->avg_pool2(conf_ref, s[0], s[1], s[2], s[3], &x->ref, &y->ref));
-        conf_ok(conf_test->ops->avg_pool2(conf_test, s[0], s[1], s[2], s[3], &x->test,
-                                &y->test));
+        conf_ok(conf_ref->ops->avg_pool2(conf_ref, s[0], s[1], s[2], s[3],
+                                         &x->ref, &y->ref));
+        conf_ok(conf_test->ops->avg_pool2(conf_test, s[0], s[1], s[2], s[3],
+                                          &x->test, &y->test));
         conf_compare(y, "average pool");
         conf_release();
     }
@@ -209,7 +216,8 @@ START_TEST(test_planes)
         conf_tensor *y = conf_output(b * c * p);
         float *rows;
 
-        conf_ok(conf_test->ops->upload_planes(conf_test, b, c, p, host, &y->test));
+        conf_ok(
+            conf_test->ops->upload_planes(conf_test, b, c, p, host, &y->test));
         rows = conf_fetch(conf_test, &y->test, y->n);
         for (size_t j = 0; j < y->n; j++) {
             const size_t image = j / (c * p);
@@ -217,7 +225,8 @@ START_TEST(test_planes)
 
             ck_assert(rows[j] == host[(image * c + j % c) * p + row]);
         }
-        conf_ok(conf_test->ops->download_planes(conf_test, b, c, p, &y->test, back));
+        conf_ok(conf_test->ops->download_planes(conf_test, b, c, p, &y->test,
+                                                back));
         conf_ok(conf_test->ops->sync(conf_test));
         ck_assert(memcmp(host, back, y->n * sizeof *host) == 0);
         free(rows);

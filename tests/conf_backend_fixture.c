@@ -20,7 +20,8 @@ uint64_t conf_random_state;
 static conf_tensor tensors[MAX_TENSORS];
 static int n_tensors;
 
-/* Relative RMS that float32 reordering, or one rounding of the output, gives. */
+/* Relative RMS that float32 reordering, or one rounding of the output, gives.
+ */
 static double tolerance(void)
 {
     switch (conf_test->precision) {
@@ -66,7 +67,8 @@ float *conf_floats(size_t n, float scale, float offset)
     float *values = pdag_xcalloc(n, sizeof *values);
 
     for (size_t i = 0; i < n; i++)
-        values[i] = conf_round(conf_test->precision, offset + scale * conf_uniform());
+        values[i] =
+            conf_round(conf_test->precision, offset + scale * conf_uniform());
     return values;
 }
 
@@ -77,9 +79,7 @@ static pdag_buf make_buffer(pdag_backend *be, size_t n, const float *values)
     pdag_buf buf;
 
     for (size_t i = 0; i < n + GUARD; i++)
-        host[i] = i >= n           ? GUARD_VALUE
-                  : values != NULL ? values[i]
-                                   : NAN;
+        host[i] = i >= n ? GUARD_VALUE : values != NULL ? values[i] : NAN;
     conf_ok(be->ops->alloc(be, (n + GUARD) * be->act_size, &buf));
     ck_assert_msg((uintptr_t)buf.ptr % 64 == 0, "alloc() is not aligned");
     conf_ok(be->ops->upload(be, n + GUARD, host, &buf));
@@ -94,7 +94,7 @@ conf_tensor *conf_tensor_of(size_t n, float *values)
 
     ck_assert(n_tensors <= MAX_TENSORS);
     *t = (conf_tensor){n, values, make_buffer(conf_ref, n, values),
-                  make_buffer(conf_test, n, values)};
+                       make_buffer(conf_test, n, values)};
     return t;
 }
 
@@ -146,9 +146,9 @@ void conf_compare_within(const conf_tensor *y, const char *what, double factor)
     if (getenv("CONF_BACKEND_VERBOSE") != NULL)
         printf("%-8s %-8s %-50s %.2e\n", conf_test->ops->name,
                pdag_precision_name(conf_test->precision), what, error);
-    ck_assert_msg(error <= factor * tolerance(), "%s %s: %s: relative RMS error %.3e",
-                  conf_test->ops->name, pdag_precision_name(conf_test->precision), what,
-                  error);
+    ck_assert_msg(error <= factor * tolerance(),
+                  "%s %s: %s: relative RMS error %.3e", conf_test->ops->name,
+                  pdag_precision_name(conf_test->precision), what, error);
     free(want);
     free(got);
 }
@@ -190,7 +190,8 @@ void conf_open(int i)
     conf_random_state = 20240611u + (uint64_t)i;
     n_tensors = 0; /* a failed test leaves some behind */
     conf_ok(pdag_backend_open("ref", 0, PDAG_PRECISION_FLOAT32, &conf_ref));
-    conf_ok(conf_variants[i].ops->open(0, conf_variants[i].precision, &conf_test));
+    conf_ok(
+        conf_variants[i].ops->open(0, conf_variants[i].precision, &conf_test));
 }
 
 void conf_close(void)
@@ -229,10 +230,10 @@ conf_weight conf_linear(int parts, size_t in, const size_t *out, bool bias)
 
         numbers[2 * i] = conf_floats(out[i] * in, scale, 0.0f);
         numbers[2 * i + 1] = conf_floats(out[i], 1.0f, 0.0f);
-        view[i] = (pdag_tensor_view){"w", numbers[2 * i], PDAG_F32, 2,
-                                     {out[i], in}};
-        bias_view[i] = (pdag_tensor_view){"b", numbers[2 * i + 1], PDAG_F32, 1,
-                                          {out[i]}};
+        view[i] =
+            (pdag_tensor_view){"w", numbers[2 * i], PDAG_F32, 2, {out[i], in}};
+        bias_view[i] =
+            (pdag_tensor_view){"b", numbers[2 * i + 1], PDAG_F32, 1, {out[i]}};
         desc.part[i] = &view[i];
         desc.bias[i] = bias ? &bias_view[i] : NULL;
     }
@@ -254,7 +255,6 @@ conf_weight conf_vector(size_t n, float offset)
     return w;
 }
 
-
 void conf_compare_bits(const conf_tensor *y, const char *what)
 {
     float *want = conf_fetch(conf_ref, &y->ref, y->n);
@@ -266,13 +266,13 @@ void conf_compare_bits(const conf_tensor *y, const char *what)
 }
 
 pdag_slice conf_slice(const pdag_buf *buf, size_t offset, size_t batch_stride,
-                        size_t row_stride)
+                      size_t row_stride)
 {
     return (pdag_slice){buf, offset, batch_stride, row_stride};
 }
 
 void conf_run_linear(conf_weight w, size_t m, size_t in, size_t out,
-                       pdag_activation act, conf_residual residual)
+                     pdag_activation act, conf_residual residual)
 {
     char what[96];
     conf_tensor *x = conf_input(m * in);
@@ -282,9 +282,10 @@ void conf_run_linear(conf_weight w, size_t m, size_t in, size_t out,
     if (residual == IN_PLACE)
         conf_give_up(plus);
     conf_ok(conf_ref->ops->linear(conf_ref, w.ref, m, &x->ref, act,
-                        plus != NULL ? &plus->ref : NULL, &y->ref));
+                                  plus != NULL ? &plus->ref : NULL, &y->ref));
     conf_ok(conf_test->ops->linear(conf_test, w.test, m, &x->test, act,
-                         plus != NULL ? &plus->test : NULL, &y->test));
+                                   plus != NULL ? &plus->test : NULL,
+                                   &y->test));
     snprintf(what, sizeof what, "linear m %zu in %zu out %zu act %d res %d", m,
              in, out, (int)act, (int)residual);
     conf_compare(y, what);

@@ -24,18 +24,19 @@ static void run_group_norm(const norm_case *c)
     conf_tensor *x = conf_tensor_of(n, conf_floats(n, 1.5f, c->offset));
     conf_tensor *add = c->add ? conf_input(c->b * c->c) : NULL;
     conf_tensor *y = c->in_place ? x : conf_output(n);
-    conf_weight gamma = c->affine ? conf_vector(c->c, 1.0f) : (conf_weight){NULL, NULL};
-    conf_weight beta = c->affine ? conf_vector(c->c, 0.0f) : (conf_weight){NULL, NULL};
+    conf_weight gamma =
+        c->affine ? conf_vector(c->c, 1.0f) : (conf_weight){NULL, NULL};
+    conf_weight beta =
+        c->affine ? conf_vector(c->c, 0.0f) : (conf_weight){NULL, NULL};
 
     if (c->in_place)
         conf_give_up(x);
-    conf_ok(conf_ref->ops->group_norm(conf_ref, c->b, c->p, c->c, c->groups, c->eps, gamma.ref,
-                            beta.ref, add != NULL ? &add->ref : NULL, c->act,
-                            &x->ref, &y->ref));
-    conf_ok(conf_test->ops->group_norm(conf_test, c->b, c->p, c->c, c->groups, c->eps,
-                             gamma.test, beta.test,
-                             add != NULL ? &add->test : NULL, c->act, &x->test,
-                             &y->test));
+    conf_ok(conf_ref->ops->group_norm(
+        conf_ref, c->b, c->p, c->c, c->groups, c->eps, gamma.ref, beta.ref,
+        add != NULL ? &add->ref : NULL, c->act, &x->ref, &y->ref));
+    conf_ok(conf_test->ops->group_norm(
+        conf_test, c->b, c->p, c->c, c->groups, c->eps, gamma.test, beta.test,
+        add != NULL ? &add->test : NULL, c->act, &x->test, &y->test));
     snprintf(what, sizeof what, "group norm %zux%zux%zu / %zu", c->b, c->p,
              c->c, c->groups);
     conf_compare(y, what);
@@ -81,15 +82,18 @@ START_TEST(test_layer_norm)
             char what[96];
             conf_tensor *x = conf_input(m * c);
             conf_tensor *y = round == 2 ? x : conf_output(m * c);
-            conf_weight gamma = affine ? conf_vector(c, 1.0f) : (conf_weight){NULL, NULL};
-            conf_weight beta = affine ? conf_vector(c, 0.0f) : (conf_weight){NULL, NULL};
+            conf_weight gamma =
+                affine ? conf_vector(c, 1.0f) : (conf_weight){NULL, NULL};
+            conf_weight beta =
+                affine ? conf_vector(c, 0.0f) : (conf_weight){NULL, NULL};
 
             if (round == 2)
                 conf_give_up(x);
-            conf_ok(conf_ref->ops->layer_norm(conf_ref, m, c, 1e-5f, gamma.ref, beta.ref,
-                                    &x->ref, &y->ref));
-            conf_ok(conf_test->ops->layer_norm(conf_test, m, c, 1e-5f, gamma.test, beta.test,
-                                     &x->test, &y->test));
+            conf_ok(conf_ref->ops->layer_norm(conf_ref, m, c, 1e-5f, gamma.ref,
+                                              beta.ref, &x->ref, &y->ref));
+            conf_ok(conf_test->ops->layer_norm(conf_test, m, c, 1e-5f,
+                                               gamma.test, beta.test, &x->test,
+                                               &y->test));
             snprintf(what, sizeof what, "layer norm %zux%zu case %d", m, c,
                      round);
             conf_compare(y, what);
@@ -121,15 +125,23 @@ static void run_attention(const attention_case *c)
     const size_t kv_batch = c->shared ? 0 : c->n_kv * row;
     char what[96];
     conf_tensor *q = conf_input(c->batch * c->n_q * row);
-    conf_tensor *k = c->fused ? q : conf_input((c->shared ? 1 : c->batch) * c->n_kv * row);
-    conf_tensor *v = c->fused ? q : conf_input((c->shared ? 1 : c->batch) * c->n_kv * row);
+    conf_tensor *k =
+        c->fused ? q : conf_input((c->shared ? 1 : c->batch) * c->n_kv * row);
+    conf_tensor *v =
+        c->fused ? q : conf_input((c->shared ? 1 : c->batch) * c->n_kv * row);
     conf_tensor *y = conf_output(c->batch * c->n_q * y_row);
-    pdag_attention a = {c->batch, c->heads, c->head_dim, c->n_q, c->n_kv,
-                        c->gain / sqrtf((float)c->head_dim), c->causal,
-                        conf_slice(&q->ref, 0, c->n_q * row, row),
-                        conf_slice(&k->ref, c->fused ? width : 0, kv_batch, row),
-                        conf_slice(&v->ref, c->fused ? 2 * width : 0, kv_batch, row),
-                        conf_slice(&y->ref, 0, c->n_q * y_row, y_row)};
+    pdag_attention a = {
+        c->batch,
+        c->heads,
+        c->head_dim,
+        c->n_q,
+        c->n_kv,
+        c->gain / sqrtf((float)c->head_dim),
+        c->causal,
+        conf_slice(&q->ref, 0, c->n_q * row, row),
+        conf_slice(&k->ref, c->fused ? width : 0, kv_batch, row),
+        conf_slice(&v->ref, c->fused ? 2 * width : 0, kv_batch, row),
+        conf_slice(&y->ref, 0, c->n_q * y_row, y_row)};
     float *got;
 
     conf_ok(conf_ref->ops->attention(conf_ref, &a));
@@ -140,7 +152,8 @@ static void run_attention(const attention_case *c)
     conf_ok(conf_test->ops->attention(conf_test, &a));
     snprintf(what, sizeof what, "attention b %zu heads %zu d %zu q %zu kv %zu",
              c->batch, c->heads, c->head_dim, c->n_q, c->n_kv);
-    /* What lies between the rows must still be NaN; then it is made comparable. */
+    /* What lies between the rows must still be NaN; then it is made comparable.
+     */
     got = conf_fetch(conf_test, &y->test, y->n);
     for (size_t i = 0; i < c->batch * c->n_q; i++)
         for (size_t j = width; j < y_row; j++) {

@@ -49,7 +49,8 @@ static void expect_shape_error(const pdag_weight_desc *desc, const char *name)
 {
     pdag_weight *w = NULL;
 
-    ck_assert_int_eq(conf_test->ops->weight_create(conf_test, desc, &w), PDAG_ERR_SHAPE);
+    ck_assert_int_eq(conf_test->ops->weight_create(conf_test, desc, &w),
+                     PDAG_ERR_SHAPE);
     ck_assert(w == NULL);
     ck_assert_msg(strstr(pdag_error_text(), name) != NULL, "%s",
                   pdag_error_text());
@@ -78,10 +79,8 @@ START_TEST(test_weight_errors)
     expect_shape_error(&desc, "good.w"); /* the second part has no bias */
     desc.bias[1] = &off;
     expect_shape_error(&desc, "off.b");
-    desc = (pdag_weight_desc){.kind = PDAG_WEIGHT_CONV2D,
-                              .n_parts = 1,
-                              .part = {&conv},
-                              .stride = 3};
+    desc = (pdag_weight_desc){
+        .kind = PDAG_WEIGHT_CONV2D, .n_parts = 1, .part = {&conv}, .stride = 3};
     expect_shape_error(&desc, "stride");
     desc.part[0] = &good;
     desc.stride = 1;
