@@ -12,6 +12,11 @@ pdag_status pdag_dnn_check(dnnl_status_t status, const char *what)
                       "oneDNN: %s: %s", what, dnnl_status2str(status));
 }
 
+static dnnl_alg_kind_t algorithm(const pdag_dnn_op *op)
+{
+    return op->winograd ? dnnl_convolution_winograd : dnnl_convolution_direct;
+}
+
 #if DNNL_VERSION_MAJOR >= 3
 
 pdag_status pdag_md_init(int n_dims, const dnnl_dim_t *dims,
@@ -76,7 +81,7 @@ static dnnl_status_t conv_create(dnnl_engine_t engine, const pdag_dnn_op *op,
     const dnnl_dims_t dilates = {0};
 
     return dnnl_convolution_forward_primitive_desc_create(
-        pd, engine, dnnl_forward_inference, dnnl_convolution_direct,
+        pd, engine, dnnl_forward_inference, algorithm(op),
         pdag_md_get(&op->src), pdag_md_get(&op->weights),
         pdag_md_get(&op->bias), pdag_md_get(&op->dst), op->strides, dilates,
         op->pad_before, op->pad_after, attr);
@@ -152,7 +157,7 @@ static dnnl_status_t conv_create(dnnl_engine_t engine, const pdag_dnn_op *op,
 {
     dnnl_convolution_desc_t desc;
     dnnl_status_t status = dnnl_convolution_forward_desc_init(
-        &desc, dnnl_forward_inference, dnnl_convolution_direct,
+        &desc, dnnl_forward_inference, algorithm(op),
         pdag_md_get(&op->src), pdag_md_get(&op->weights),
         pdag_md_get(&op->bias), pdag_md_get(&op->dst), op->strides,
         op->pad_before, op->pad_after);

@@ -63,6 +63,7 @@ typedef struct pdag_dnn_op {
     dnnl_alg_kind_t act;                        /* dnnl_alg_kind_undef: none */
     float act_alpha;
     pdag_dnn_residual residual;
+    bool winograd; /* convolution only: PDAG_ERR_BACKEND where there is none */
 } pdag_dnn_op;
 
 /** Argument number of PDAG_DNN_RESIDUAL_OTHER's tensor. */

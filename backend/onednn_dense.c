@@ -34,7 +34,7 @@ static void set_activation(pdag_activation act, pdag_dnn_op *op)
     }
 }
 
-static void clear_op(pdag_dnn_op *op)
+void pdag_onednn_clear_op(pdag_dnn_op *op)
 {
     pdag_md_clear(&op->src);
     pdag_md_clear(&op->weights);
@@ -75,10 +75,10 @@ static pdag_status describe_linear(const pdag_onednn *dnn, const pdag_weight *w,
     return status;
 }
 
-/* Descriptors of a convolution of b images h x width. */
-static pdag_status describe_conv(const pdag_onednn *dnn, const pdag_weight *w,
-                                 size_t b, size_t h, size_t width,
-                                 pdag_dnn_op *op)
+pdag_status pdag_onednn_describe_conv(const pdag_onednn *dnn,
+                                      const pdag_weight *w, size_t b, size_t h,
+                                      size_t width, dnnl_format_tag_t tag,
+                                      pdag_dnn_op *op)
 {
     const pdag_weight_shape *s = &w->shape;
     const dnnl_dim_t oh = (dnnl_dim_t)pdag_conv_out(
@@ -93,7 +93,7 @@ static pdag_status describe_conv(const pdag_onednn *dnn, const pdag_weight *w,
     const dnnl_dims_t b_dims = {out};
     const dnnl_dims_t y_dims = {(dnnl_dim_t)b, out, oh, ow};
     pdag_status status =
-        pdag_md_init(4, x_dims, dnn->type, dnnl_nhwc, NULL, &op->src);
+        pdag_md_init(4, x_dims, dnn->type, tag, NULL, &op->src);
 
     op->strides[0] = op->strides[1] = (dnnl_dim_t)w->stride;
     op->pad_before[0] = (dnnl_dim_t)w->pad_top;
@@ -106,15 +106,15 @@ static pdag_status describe_conv(const pdag_onednn *dnn, const pdag_weight *w,
     if (status == PDAG_OK && w->bias != NULL)
         status = pdag_md_init(1, b_dims, dnnl_f32, dnnl_a, NULL, &op->bias);
     if (status == PDAG_OK)
-        status = pdag_md_init(4, y_dims, dnn->type, dnnl_nhwc, NULL, &op->dst);
+        status = pdag_md_init(4, y_dims, dnn->type, tag, NULL, &op->dst);
     return status;
 }
 
 /* The plan for one shape is made once; the weight is read-only for callers, its
  * plans and layouts are this backend's own. */
-static pdag_status add_plan(pdag_onednn *dnn, const pdag_weight *weight,
-                            const pdag_dnn_op *op,
-                            const size_t key[PDAG_PLAN_KEYS])
+pdag_status pdag_onednn_add_plan(pdag_onednn *dnn, const pdag_weight *weight,
+                                 const pdag_dnn_op *op,
+                                 const size_t key[PDAG_PLAN_KEYS])
 {
     union {
         const pdag_weight *shared;
@@ -177,12 +177,37 @@ pdag_status pdag_onednn_linear(pdag_backend *be, const pdag_weight *w, size_t m,
         set_activation(act, &op);
         status = describe_linear(dnn, w, m, &op);
         if (status == PDAG_OK)
-            status = add_plan(dnn, w, &op, key);
-        clear_op(&op);
+            status = pdag_onednn_add_plan(dnn, w, &op, key);
+        pdag_onednn_clear_op(&op);
         if (status != PDAG_OK)
             return status;
     }
     return run_dense(dnn, w, key, x, residual, y);
+}
+
+static pdag_status conv_direct(pdag_onednn *dnn, const pdag_weight *w, size_t b,
+                               size_t h, size_t width, const pdag_buf *x,
+                               bool accumulate, pdag_buf *y)
+{
+    const size_t key[PDAG_PLAN_KEYS] = {b, h, width, accumulate};
+
+    if (pdag_onednn_plan_find(w->plans, key) == NULL) {
+        pdag_dnn_op op;
+        pdag_status status;
+
+        memset(&op, 0, sizeof op);
+        op.what = "convolution";
+        op.act = dnnl_alg_kind_undef;
+        op.residual =
+            accumulate ? PDAG_DNN_RESIDUAL_IN_PLACE : PDAG_DNN_RESIDUAL_NONE;
+        status = pdag_onednn_describe_conv(dnn, w, b, h, width, dnnl_nhwc, &op);
+        if (status == PDAG_OK)
+            status = pdag_onednn_add_plan(dnn, w, &op, key);
+        pdag_onednn_clear_op(&op);
+        if (status != PDAG_OK)
+            return status;
+    }
+    return run_dense(dnn, w, key, x, NULL, y);
 }
 
 pdag_status pdag_onednn_conv2d(pdag_backend *be, const pdag_weight *w, size_t b,
@@ -190,35 +215,24 @@ pdag_status pdag_onednn_conv2d(pdag_backend *be, const pdag_weight *w, size_t b,
                                const pdag_buf *residual, pdag_buf *y)
 {
     pdag_onednn *dnn = pdag_onednn_of(be);
-    const size_t key[PDAG_PLAN_KEYS] = {b, h, width, residual != NULL};
     const size_t n_out =
         b * w->shape.out *
         pdag_conv_out(h, w->pad_top, w->pad_bottom, w->shape.kh, w->stride) *
         pdag_conv_out(width, w->pad_left, w->pad_right, w->shape.kw, w->stride);
+    bool done;
+    pdag_status status;
 
     PDAG_ASSERT(w->kind == PDAG_WEIGHT_CONV2D);
     pdag_onednn_elements(be, x, b * h * width * w->shape.in);
     pdag_onednn_elements(be, y, n_out);
+    if (residual != NULL)
+        pdag_onednn_elements(be, residual, n_out);
+    status = pdag_onednn_winograd(dnn, w, b, h, width, x, residual, y, &done);
+    if (status != PDAG_OK || done)
+        return status;
     /* oneDNN 2.6 leaves its fast kernels for an added second tensor, and its
      * gemm one then gives wrong sums; adding to the destination is fast. */
     if (residual != NULL && residual->ptr != y->ptr)
-        memcpy(y->ptr, pdag_onednn_elements(be, residual, n_out),
-               n_out * be->act_size);
-    if (pdag_onednn_plan_find(w->plans, key) == NULL) {
-        pdag_dnn_op op;
-        pdag_status status;
-
-        memset(&op, 0, sizeof op);
-        op.what = "convolution";
-        op.residual = residual != NULL ? PDAG_DNN_RESIDUAL_IN_PLACE
-                                       : PDAG_DNN_RESIDUAL_NONE;
-        set_activation(PDAG_ACT_NONE, &op);
-        status = describe_conv(dnn, w, b, h, width, &op);
-        if (status == PDAG_OK)
-            status = add_plan(dnn, w, &op, key);
-        clear_op(&op);
-        if (status != PDAG_OK)
-            return status;
-    }
-    return run_dense(dnn, w, key, x, NULL, y);
+        memcpy(y->ptr, residual->ptr, n_out * be->act_size);
+    return conv_direct(dnn, w, b, h, width, x, residual != NULL, y);
 }

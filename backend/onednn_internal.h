@@ -40,6 +40,7 @@ typedef struct pdag_onednn {
     dnnl_stream_t stream;
     dnnl_data_type_t type; /* of activations and weights */
     const pdag_cpu_kernels *kernels;
+    bool winograd;    /* worth asking for */
     bool matrix_unit; /* bfloat16 products are many times faster than float32 */
     pdag_onednn_space scratch;  /* the running primitive's */
     pdag_onednn_space work;     /* the running operation's own */
@@ -59,6 +60,8 @@ struct pdag_weight {
     float *vector; /* VECTOR only: [out] */
     float *bias;   /* [out] or NULL */
     char *name;    /* of the first part, for messages */
+    bool winograd; /* may run so; copy[0] then stays as in the file, the
+                      only layout that can be transformed */
     bool unused;   /* copy[0] is as in the file and no plan reads it */
     size_t n_copies;
     pdag_onednn_copy *copy;
@@ -111,6 +114,19 @@ void pdag_onednn_weight_destroy(pdag_backend *be, pdag_weight *weight);
 pdag_status pdag_onednn_weight_layout(pdag_onednn *dnn, pdag_weight *weight,
                                       pdag_md *wanted, void **data_out);
 
+/* onednn_dense.c */
+
+/** Descriptors of a convolution of b images, activations laid out as `tag`. */
+pdag_status pdag_onednn_describe_conv(const pdag_onednn *dnn,
+                                      const pdag_weight *w, size_t b, size_t h,
+                                      size_t width, dnnl_format_tag_t tag,
+                                      pdag_dnn_op *op);
+void pdag_onednn_clear_op(pdag_dnn_op *op);
+/** Make a plan for `op` with the weight's numbers in the layout it asks for. */
+pdag_status pdag_onednn_add_plan(pdag_onednn *dnn, const pdag_weight *weight,
+                                 const pdag_dnn_op *op,
+                                 const size_t key[PDAG_PLAN_KEYS]);
+
 /* Entries of the table; contracts in backend.h. */
 
 pdag_status pdag_onednn_linear(pdag_backend *be, const pdag_weight *w, size_t m,
@@ -119,6 +135,14 @@ pdag_status pdag_onednn_linear(pdag_backend *be, const pdag_weight *w, size_t m,
 pdag_status pdag_onednn_conv2d(pdag_backend *be, const pdag_weight *w, size_t b,
                                size_t h, size_t width, const pdag_buf *x,
                                const pdag_buf *residual, pdag_buf *y);
+/** The same by Winograd's algorithm; *done_out: whether it applies here,
+ * otherwise nothing was written. */
+pdag_status pdag_onednn_winograd(pdag_onednn *dnn, const pdag_weight *w,
+                                 size_t b, size_t h, size_t width,
+                                 const pdag_buf *x, const pdag_buf *residual,
+                                 pdag_buf *y, bool *done_out);
+/** Whether a convolution is of the kind for it. */
+bool pdag_onednn_winograd_suits(const pdag_onednn *dnn, const pdag_weight *w);
 pdag_status pdag_onednn_attention(pdag_backend *be, const pdag_attention *a);
 
 #ifdef __cplusplus

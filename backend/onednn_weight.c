@@ -148,6 +148,8 @@ pdag_status pdag_onednn_weight_create(pdag_backend *be,
     status = read_floats(desc, w);
     if (status == PDAG_OK && w->kind != PDAG_WEIGHT_VECTOR)
         status = read_matrix(pdag_onednn_of(be), desc, w);
+    w->winograd = pdag_onednn_winograd_suits(pdag_onednn_of(be), w);
+    w->unused = w->unused && !w->winograd;
     if (status != PDAG_OK) {
         pdag_onednn_weight_destroy(be, w);
         return status;

@@ -149,8 +149,8 @@ static void open_clip(const options *o, pdag_builder *b, part *p)
     p->in = input(o, "ids", p->in_count);
     p->ids = pdag_xcalloc(p->in_count, sizeof *p->ids);
     for (size_t i = 0; i < p->in_count; i++)
-        p->ids[i] = o->check ? (int32_t)p->in[i]
-                             : (int32_t)(i % info->vocabulary);
+        p->ids[i] =
+            o->check ? (int32_t)p->in[i] : (int32_t)(i % info->vocabulary);
 }
 
 static void open_part(const options *o, pdag_backend *be, part *p)
@@ -163,10 +163,9 @@ static void open_part(const options *o, pdag_backend *be, part *p)
     if (file != NULL)
         fclose(file);
     free(plain);
-    must(pdag_builder_open(&b, o->folder,
-                           file != NULL ? PDAG_WEIGHTS_TRANSFORMERS
-                                        : PDAG_WEIGHTS_DIFFUSERS,
-                           be));
+    must(pdag_builder_open(
+        &b, o->folder,
+        file != NULL ? PDAG_WEIGHTS_TRANSFORMERS : PDAG_WEIGHTS_DIFFUSERS, be));
     must(pdag_json_string(&b.config, "_class_name", "", &name));
     if (file != NULL)
         open_clip(o, &b, p);
@@ -197,8 +196,8 @@ static void close_part(part *p)
 static void evaluate(part *p)
 {
     if (p->network != NULL)
-        must(p->network->ops->eval(p->network, p->rows, p->in, p->t,
-                                   p->per_row, p->out));
+        must(p->network->ops->eval(p->network, p->rows, p->in, p->t, p->per_row,
+                                   p->out));
     else if (p->vae != NULL)
         must(pdag_autoencoder_kl_decode(p->vae, p->height, p->width, p->in,
                                         p->out));
@@ -248,8 +247,8 @@ static double relative_error(const options *o, const part *p)
     return worst / sqrt(sum / (double)count);
 }
 
-/* Largest resident memory.  getrusage() would also count the program that started
-   this one, so it only stands in where there is no /proc. */
+/* Largest resident memory.  getrusage() would also count the program that
+   started this one, so it only stands in where there is no /proc. */
 static long peak_mib(void)
 {
     FILE *file = fopen("/proc/self/status", "r");
@@ -278,10 +277,8 @@ static void usage(void)
 
 static options parse(int argc, char **argv)
 {
-    options o = {.backend = "auto",
-                 .precision = "float32",
-                 .rows = 1,
-                 .repeats = 5};
+    options o = {
+        .backend = "auto", .precision = "float32", .rows = 1, .repeats = 5};
 
     for (int i = 1; i < argc; i++) {
         const char *value = i + 1 < argc ? argv[i + 1] : NULL;

@@ -153,27 +153,40 @@ static void print_json(const json_t *root)
     free(text);
 }
 
+/* The scheduler is the graph's, not the models': its part of "runnable". */
+static void check_scheduler(json_t *root, const pdag_inspection *in)
+{
+    if (!in->runnable || in->info.scheduler_config == NULL ||
+        pdag_setup_check_scheduler(in->info.scheduler_config) == PDAG_OK)
+        return;
+    json_object_set_new(root, "runnable", json_false());
+    json_object_set_new(root, "error", json_string(pdag_error_text()));
+}
+
 /* A model directory, a part, a weight file. */
 static int inspect_model(const char *path, bool json)
 {
     pdag_inspection in;
     json_t *root;
+    const char *error;
     pdag_status status = pdag_inspect(path, &in);
     int exit_status = PDAG_EXIT_OK;
 
     if (status != PDAG_OK)
         return pdag_cli_fail(status);
     root = inspection_json(&in);
+    check_scheduler(root, &in);
     if (json)
         print_json(root);
     else
         print_text(root);
-    json_decref(root);
-    if (!in.runnable) {
-        fprintf(stderr, "picard-dag: %s\n", in.error != NULL
-                ? in.error : "not a whole model");
+    if (!json_is_true(json_object_get(root, "runnable"))) {
+        error = json_string_value(json_object_get(root, "error"));
+        fprintf(stderr, "picard-dag: %s\n",
+                error != NULL ? error : "not a whole model");
         exit_status = PDAG_EXIT_MISUSE;
     }
+    json_decref(root);
     pdag_inspection_clear(&in);
     return exit_status;
 }

@@ -219,6 +219,24 @@ void pdag_setup_clear(pdag_setup *s)
     memset(s, 0, sizeof *s);
 }
 
+pdag_status pdag_setup_check_scheduler(const char *scheduler_config)
+{
+    char class_name[64];
+    const char *kind;
+    pdag_schedule_config config;
+    pdag_status status = pdag_schedule_class_read(scheduler_config, class_name);
+
+    if (status != PDAG_OK)
+        return status;
+    kind = pdag_schedule_kind_of_class(class_name);
+    status = pdag_schedule_config_read(
+        scheduler_config,
+        kind != NULL && strcmp(kind, "ddpm") == 0 ? kind : "ddim", &config);
+    if (status == PDAG_OK)
+        pdag_schedule_config_clear(&config);
+    return status;
+}
+
 void pdag_setup_worker_config(const pdag_setup *s, pdag_worker_config *c)
 {
     memset(c, 0, sizeof *c);

@@ -38,6 +38,10 @@ pdag_status pdag_setup_unpack(const void *bytes, size_t n_bytes,
                               pdag_setup *setup_out);
 void pdag_setup_clear(pdag_setup *setup);
 
+/** Whether this scheduler_config.json gives a sampler: its own kind, or DDIM where
+ *  that kind is not in this version. */
+pdag_status pdag_setup_check_scheduler(const char *scheduler_config);
+
 /** Borrows from `setup`. */
 void pdag_setup_worker_config(const pdag_setup *setup,
                               pdag_worker_config *config_out);

@@ -120,8 +120,8 @@ static pdag_status read_config(const pdag_json *json, vae_config *config)
     PDAG_TRY(
         pdag_config_activation(json, "act_fn", PDAG_ACT_SILU, &config->act));
     PDAG_TRY(pdag_json_bool(json, "use_quant_conv", true, &config->quant));
-    PDAG_TRY(pdag_json_bool(json, "use_post_quant_conv", true,
-                            &config->post_quant));
+    PDAG_TRY(
+        pdag_json_bool(json, "use_post_quant_conv", true, &config->post_quant));
     return pdag_json_bool(json, "mid_block_add_attention", true,
                           &config->mid_attention);
 }
@@ -244,8 +244,8 @@ static pdag_status build_decoder(pdag_builder *b, pdag_autoencoder_kl *vae)
     if (config->post_quant)
         PDAG_TRY(pdag_build_linear(b, "post_quant_conv", latent, latent, true,
                                    &vae->post_quant));
-    PDAG_TRY(pdag_build_conv3(b, "decoder.conv_in", latent, before,
-                              &half->conv_in));
+    PDAG_TRY(
+        pdag_build_conv3(b, "decoder.conv_in", latent, before, &half->conv_in));
     PDAG_TRY(build_mid(b, vae, "decoder", half));
     for (size_t i = 0; i < n; i++) {
         size_t width = config->widths[n - 1 - i];
@@ -260,8 +260,8 @@ static pdag_status build_decoder(pdag_builder *b, pdag_autoencoder_kl *vae)
             continue;
         half->blocks[i].has_sampler = true;
         pdag_join(prefix, "upsamplers.0.conv", name);
-        PDAG_TRY(pdag_build_conv3(b, name, width, width,
-                                  &half->blocks[i].sampler));
+        PDAG_TRY(
+            pdag_build_conv3(b, name, width, width, &half->blocks[i].sampler));
     }
     PDAG_TRY(pdag_build_norm(b, "decoder.conv_norm_out", before, config->groups,
                              NORM_EPS, &half->norm_out));
@@ -409,8 +409,8 @@ pdag_status pdag_autoencoder_kl_decode(pdag_autoencoder_kl *vae, size_t height,
     for (size_t i = 0; i < vae->config.n_blocks; i++)
         PDAG_TRY(run_block(&pass, &vae->decoder.blocks[i], &h));
     PDAG_TRY(run_out(&pass, &vae->decoder, &h));
-    PDAG_TRY(ops->download_planes(vae->be, 1, h.c, h.h * h.w, h.buf,
-                                  picture_out));
+    PDAG_TRY(
+        ops->download_planes(vae->be, 1, h.c, h.h * h.w, h.buf, picture_out));
     return ops->sync(vae->be);
 }
 
@@ -439,8 +439,8 @@ static pdag_status run_encoder(pdag_autoencoder_kl *vae, size_t height,
     PDAG_TRY(run_out(&pass, &vae->encoder, &h));
     if (vae->config.quant)
         PDAG_TRY(run_pointwise(&pass, &vae->quant, &h));
-    PDAG_TRY(pdag_alloc_tensor(h.c * h.h * h.w, sizeof(float), "moments",
-                               &memory));
+    PDAG_TRY(
+        pdag_alloc_tensor(h.c * h.h * h.w, sizeof(float), "moments", &memory));
     status = ops->download_planes(vae->be, 1, h.c, h.h * h.w, h.buf, memory);
     if (status == PDAG_OK)
         status = ops->sync(vae->be);

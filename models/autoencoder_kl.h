@@ -3,7 +3,8 @@
  *  layers and their names are diffusers'.
  *
  *  Pictures are host float32 [channels][height][width] in [-1, 1]; latents are
- *  host float32 [latent_channels][height / factor][width / factor], unscaled. */
+ *  host float32 [latent_channels][height / factor][width / factor], unscaled.
+ */
 #ifndef PDAG_MODELS_AUTOENCODER_KL_H
 #define PDAG_MODELS_AUTOENCODER_KL_H
 
@@ -40,21 +41,22 @@ const pdag_autoencoder_kl_info *
 pdag_autoencoder_kl_describe(const pdag_autoencoder_kl *vae);
 
 /** latent: [latent_channels][height][width]; picture_out: [out_channels]
- *  [height * factor][width * factor], not clamped.  PDAG_ERR_BACKEND, _NOMEM. */
+ *  [height * factor][width * factor], not clamped.  PDAG_ERR_BACKEND, _NOMEM.
+ */
 pdag_status pdag_autoencoder_kl_decode(pdag_autoencoder_kl *vae, size_t height,
                                        size_t width, const float *latent,
                                        float *picture_out);
 
 /** picture: [in_channels][height][width], sides at least `factor`.  mean_out,
- *  logvar_out: [latent_channels][h][w] with h, w as pdag_autoencoder_kl_latent()
- *  gives them; the log-variance is clamped to [-30, 20].  logvar_out may be
- *  NULL.  PDAG_ERR_ARG, _BACKEND, _NOMEM. */
+ *  logvar_out: [latent_channels][h][w] with h, w as
+ * pdag_autoencoder_kl_latent() gives them; the log-variance is clamped to [-30,
+ * 20].  logvar_out may be NULL.  PDAG_ERR_ARG, _BACKEND, _NOMEM. */
 pdag_status pdag_autoencoder_kl_encode(pdag_autoencoder_kl *vae, size_t height,
                                        size_t width, const float *picture,
                                        float *mean_out, float *logvar_out);
 
-/** Side of the latent of a picture side (a side that `factor` does not divide is
- *  cut as the strided convolutions cut it). */
+/** Side of the latent of a picture side (a side that `factor` does not divide
+ * is cut as the strided convolutions cut it). */
 size_t pdag_autoencoder_kl_latent(const pdag_autoencoder_kl *vae, size_t side);
 
 #ifdef __cplusplus

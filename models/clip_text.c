@@ -109,8 +109,7 @@ static pdag_status build_layer(pdag_builder *b, const pdag_clip_text *clip,
     PDAG_TRY(pdag_build_linears(b, name, names, 3, width, width, true,
                                 &layer->attn.qkv));
     pdag_join(prefix, "self_attn.out_proj", name);
-    PDAG_TRY(
-        pdag_build_linear(b, name, width, width, true, &layer->attn.out));
+    PDAG_TRY(pdag_build_linear(b, name, width, width, true, &layer->attn.out));
     pdag_join(prefix, "layer_norm2", name);
     PDAG_TRY(pdag_build_norm(b, name, width, 0, clip->eps, &layer->norm2));
     pdag_join(prefix, "mlp.fc1", name);

@@ -40,10 +40,9 @@ pdag_status pdag_config_require(const pdag_json *json,
         for (size_t i = 0; !fits && i < 3 && rule->allowed[i] != NULL; i++)
             fits = equals_text(value, rule->allowed[i]);
         if (!fits)
-            return pdag_error(PDAG_ERR_UNSUPPORTED,
-                              "%s: %s: %s is not supported, only %s",
-                              json->path, rule->key, show(value, shown),
-                              rule->allowed[0]);
+            return pdag_error(
+                PDAG_ERR_UNSUPPORTED, "%s: %s: %s is not supported, only %s",
+                json->path, rule->key, show(value, shown), rule->allowed[0]);
     }
     return PDAG_OK;
 }
@@ -62,8 +61,8 @@ pdag_status pdag_config_size(const pdag_json *json, const char *key, size_t low,
                              size_t high, size_t fallback, size_t *out)
 {
     long value;
-    pdag_status status = pdag_json_int(json, key, (long)low, (long)high,
-                                       (long)fallback, &value);
+    pdag_status status =
+        pdag_json_int(json, key, (long)low, (long)high, (long)fallback, &value);
 
     if (status == PDAG_OK)
         *out = (size_t)value;
@@ -130,10 +129,9 @@ pdag_status pdag_config_widths(const pdag_json *json, const char *key,
         return PDAG_OK;
     }
     if (n < 1 || n > PDAG_CONFIG_MAX_BLOCKS)
-        return pdag_error(PDAG_ERR_FORMAT,
-                          "%s: %s: %s: expected a list of 1 to %d integers",
-                          json->path, key, show(value, shown),
-                          PDAG_CONFIG_MAX_BLOCKS);
+        return pdag_error(
+            PDAG_ERR_FORMAT, "%s: %s: %s: expected a list of 1 to %d integers",
+            json->path, key, show(value, shown), PDAG_CONFIG_MAX_BLOCKS);
     status = pdag_config_sizes(json, key, n, 1, PDAG_CONFIG_MAX_WIDTH, 1, out);
     if (status == PDAG_OK)
         *n_out = n;

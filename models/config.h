@@ -1,6 +1,6 @@
-/** models/config.h: what config.json files need beyond base/json.h: numbers that
- *  may be given once for all blocks or per block, lists of block names, and keys
- *  that are only supported at one value. */
+/** models/config.h: what config.json files need beyond base/json.h: numbers
+ * that may be given once for all blocks or per block, lists of block names, and
+ * keys that are only supported at one value. */
 #ifndef PDAG_MODELS_CONFIG_H
 #define PDAG_MODELS_CONFIG_H
 
@@ -20,8 +20,9 @@ extern "C" {
 #define PDAG_CONFIG_MAX_LAYERS 64
 #define PDAG_CONFIG_MAX_WIDTH 131072
 
-/** A key and the JSON texts it may have; absent counts as the first.  A row with
- *  no texts is a known key without effect here.  Tables end with a NULL key. */
+/** A key and the JSON texts it may have; absent counts as the first.  A row
+ * with no texts is a known key without effect here.  Tables end with a NULL
+ * key. */
 typedef struct pdag_config_rule {
     const char *key;
     const char *allowed[3];
@@ -42,8 +43,8 @@ pdag_status pdag_config_sizes(const pdag_json *json, const char *key, size_t n,
                               size_t low, size_t high, size_t fallback,
                               size_t *out);
 
-/** A list of 1..PDAG_CONFIG_MAX_BLOCKS numbers; absent: `fallback` [n_fallback].
- *  out: [PDAG_CONFIG_MAX_BLOCKS]. */
+/** A list of 1..PDAG_CONFIG_MAX_BLOCKS numbers; absent: `fallback`
+ * [n_fallback]. out: [PDAG_CONFIG_MAX_BLOCKS]. */
 pdag_status pdag_config_widths(const pdag_json *json, const char *key,
                                const size_t *fallback, size_t n_fallback,
                                size_t *out, size_t *n_out);

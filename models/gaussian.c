@@ -9,8 +9,8 @@
 typedef struct gaussian {
     pdag_denoiser base;
     size_t modes;
-    double variance;   /* std^2 */
-    float *means;      /* [modes][D] */
+    double variance; /* std^2 */
+    float *means;    /* [modes][D] */
     size_t n_train;
     double *log_alpha; /* [n_train]: log of alpha_bar */
     double *weights;   /* [modes]: scratch of one evaluation */
@@ -94,8 +94,8 @@ static void eval_row(gaussian *g, const float *x, float t, float *eps)
     }
 }
 
-static pdag_status gaussian_eval(pdag_denoiser *model, size_t n,
-                                 const float *x, const float *t,
+static pdag_status gaussian_eval(pdag_denoiser *model, size_t n, const float *x,
+                                 const float *t,
                                  const pdag_condition *const *cond, float *eps)
 {
     gaussian *g = (gaussian *)model;
@@ -152,8 +152,8 @@ pdag_status pdag_gaussian_create(const size_t *shape, int n_dims, size_t modes,
     void *memory;
     size_t dim;
     size_t count;
-    pdag_status status = check_arguments(shape, n_dims, modes, std, alpha_bar,
-                                         n_train, &dim);
+    pdag_status status =
+        check_arguments(shape, n_dims, modes, std, alpha_bar, n_train, &dim);
 
     if (status != PDAG_OK)
         return status;

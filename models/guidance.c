@@ -44,8 +44,8 @@ static pdag_status reserve_scratch(guidance *g, size_t n)
     if (n <= g->room)
         return PDAG_OK;
     release_scratch(g);
-    status = pdag_alloc_tensor(2 * n * dim, sizeof(float), "guided states",
-                               &memory);
+    status =
+        pdag_alloc_tensor(2 * n * dim, sizeof(float), "guided states", &memory);
     if (status != PDAG_OK)
         return status;
     g->x = memory;
@@ -90,13 +90,13 @@ static pdag_status guidance_condition_create(pdag_denoiser *model,
     pdag_denoiser *inner = ((guidance *)model)->inner;
     pair both = {NULL, NULL};
     pair *kept;
-    pdag_status status = inner->ops->condition_create(inner, cond,
-                                                      &both.uncond);
+    pdag_status status =
+        inner->ops->condition_create(inner, cond, &both.uncond);
 
     if (status != PDAG_OK)
         return status;
-    status = inner->ops->condition_create(inner, cond + inner->cond_dim,
-                                          &both.cond);
+    status =
+        inner->ops->condition_create(inner, cond + inner->cond_dim, &both.cond);
     if (status != PDAG_OK) {
         inner->ops->condition_destroy(inner, both.uncond);
         return status;

@@ -30,6 +30,9 @@ void pdag_inspection_clear(pdag_inspection *inspection)
 {
     for (size_t i = 0; i < inspection->n_parts; i++)
         clear_part(&inspection->parts[i]);
+    for (size_t i = 0; i < inspection->n_ignored; i++)
+        free(inspection->ignored[i]);
+    free(inspection->ignored);
     free(inspection->parts);
     free(inspection->path);
     free(inspection->format);
@@ -70,7 +73,8 @@ static void find_unknown_keys(const pdag_json *config,
     const char *key;
     json_t *value;
 
-    json_object_foreach(config->root, key, value) {
+    json_object_foreach(config->root, key, value)
+    {
         if (pdag_config_knows(rules, key))
             continue;
         part->unknown_keys =
@@ -135,8 +139,8 @@ static void inspect_part(pdag_inspection *inspection, const char *name,
         kind == PART_TEXT ? PDAG_WEIGHTS_TRANSFORMERS : PDAG_WEIGHTS_DIFFUSERS,
         NULL);
 
-    part->class_name = pdag_xstrdup(b.config.root != NULL ? class_of(&b.config)
-                                                          : "");
+    part->class_name =
+        pdag_xstrdup(b.config.root != NULL ? class_of(&b.config) : "");
     if (status == PDAG_OK) {
         count_weights(b.weights, part);
         b.findings = &part->findings;
@@ -167,9 +171,13 @@ static void inspect_tokenizer(pdag_inspection *inspection, const char *folder)
         pdag_clip_tokenizer_destroy(tokenizer);
 }
 
-static void inspect_layout(const pdag_layout *layout,
-                           pdag_inspection *inspection)
+/* Takes the list of ignored parts over. */
+static void inspect_layout(pdag_layout *layout, pdag_inspection *inspection)
 {
+    inspection->ignored = layout->ignored;
+    inspection->n_ignored = layout->n_ignored;
+    layout->ignored = NULL;
+    layout->n_ignored = 0;
     inspection->class_name = pdag_xstrdup(layout->class_name);
     if (layout->tokenizer != NULL)
         inspect_tokenizer(inspection, layout->tokenizer);

@@ -1,5 +1,5 @@
-/** models/inspect.h: describe a model directory, a part's folder or a weight file
- *  without running it: what `picard-dag inspect` prints. */
+/** models/inspect.h: describe a model directory, a part's folder or a weight
+ * file without running it: what `picard-dag inspect` prints. */
 #ifndef PDAG_MODELS_INSPECT_H
 #define PDAG_MODELS_INSPECT_H
 
@@ -20,8 +20,8 @@ extern "C" {
 
 /** One part, or one weight file.  Texts are owned by the inspection. */
 typedef struct pdag_part_info {
-    char *name;       /* "unet", "vae", "text_encoder", "tokenizer", "weights" */
-    char *path;       /* its folder or file */
+    char *name; /* "unet", "vae", "text_encoder", "tokenizer", "weights" */
+    char *path; /* its folder or file */
     char *class_name; /* as its config says; "" where it says nothing */
     size_t n_files, n_tensors;
     uint64_t n_parameters, bytes;
@@ -34,10 +34,12 @@ typedef struct pdag_part_info {
 
 typedef struct pdag_inspection {
     char *path;
-    char *format;     /* "pipeline", "part" or "weights" */
-    char *class_name; /* "" where nothing says */
+    char *format;          /* "pipeline", "part" or "weights" */
+    char *class_name;      /* "" where nothing says */
     pdag_part_info *parts; /* [n_parts] */
     size_t n_parts;
+    char **ignored; /* [n_ignored]: parts that it has and that are not used */
+    size_t n_ignored;
     bool runnable;           /* the program could run it */
     char *error;             /* why not; NULL where runnable */
     pdag_pipeline_info info; /* where runnable */

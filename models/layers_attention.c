@@ -43,8 +43,8 @@ pdag_status pdag_kv_create(pdag_pass *pass, const pdag_kv_layers *layers,
     pdag_backend *be = pass->be;
     pdag_buf buf;
     pdag_kv *kv;
-    pdag_status status = be->ops->alloc(be, tokens * width * be->act_size,
-                                        &buf);
+    pdag_status status =
+        be->ops->alloc(be, tokens * width * be->act_size, &buf);
 
     if (status != PDAG_OK)
         return status;
@@ -84,8 +84,8 @@ static pdag_status attend_self(pdag_pass *pass, const pdag_attn *attn,
     return pass->be->ops->attention(pass->be, &a);
 }
 
-/* Queries against the keys of the rows' conditions; neighbours that share one go
-   together. */
+/* Queries against the keys of the rows' conditions; neighbours that share one
+   go together. */
 static pdag_status attend_cross(pdag_pass *pass, const pdag_attn *attn,
                                 size_t tokens, const pdag_buf *q,
                                 const pdag_buf *y)
@@ -149,8 +149,7 @@ pdag_status pdag_build_attention_block(pdag_builder *b, const char *prefix,
                                        pdag_attention_block *block_out)
 {
     char name[PDAG_PREFIX_BYTES];
-    pdag_attention_block block = {.scale =
-                                      (float)(1.0 / output_scale_factor)};
+    pdag_attention_block block = {.scale = (float)(1.0 / output_scale_factor)};
     size_t inner;
 
     if (head_dim == 0)
@@ -195,8 +194,8 @@ pdag_status pdag_run_attention_block(pdag_pass *pass,
                                 block->scale, y.buf, y.buf);
 }
 
-static pdag_status build_self(pdag_builder *b, const char *prefix,
-                              size_t heads, size_t head_dim, pdag_attn *attn)
+static pdag_status build_self(pdag_builder *b, const char *prefix, size_t heads,
+                              size_t head_dim, pdag_attn *attn)
 {
     char name[PDAG_PREFIX_BYTES];
     size_t inner = heads * head_dim;
@@ -294,8 +293,7 @@ pdag_status pdag_build_transformer(pdag_builder *b, const char *prefix,
 
         snprintf(number, sizeof number, "transformer_blocks.%zu", i);
         pdag_join(prefix, number, name);
-        PDAG_TRY(
-            build_layer(b, name, heads, head_dim, style, &t->layers[i]));
+        PDAG_TRY(build_layer(b, name, heads, head_dim, style, &t->layers[i]));
     }
     return PDAG_OK;
 }
@@ -325,11 +323,11 @@ static pdag_status run_layer(pdag_pass *pass,
     PDAG_TRY(pdag_run_layer_norm(pass, &layer->norm3, m, h, n));
     PDAG_TRY(pdag_take(pass, tokens * layer->ff_in.out, &gates));
     PDAG_TRY(pdag_take(pass, tokens * wide, &product));
-    PDAG_TRY(pdag_run_linear(pass, &layer->ff_in, m, n, PDAG_ACT_NONE, NULL,
-                             gates));
+    PDAG_TRY(
+        pdag_run_linear(pass, &layer->ff_in, m, n, PDAG_ACT_NONE, NULL, gates));
     PDAG_TRY(pass->be->ops->geglu(pass->be, m, wide, gates, product));
-    PDAG_TRY(pdag_run_linear(pass, &layer->ff_out, m, product, PDAG_ACT_NONE, h,
-                             h));
+    PDAG_TRY(
+        pdag_run_linear(pass, &layer->ff_out, m, product, PDAG_ACT_NONE, h, h));
     pdag_give(pass, gates);
     pdag_give(pass, product);
     return PDAG_OK;

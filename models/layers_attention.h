@@ -32,8 +32,8 @@ typedef struct pdag_kv {
     size_t n;
 } pdag_kv;
 
-/** The cross-attentions of a network, in the order of their kv_index; the layers
- *  are copied (their weights are handles).  Zero it. */
+/** The cross-attentions of a network, in the order of their kv_index; the
+ * layers are copied (their weights are handles).  Zero it. */
 typedef struct pdag_kv_layers {
     pdag_linear *items; /* [n] */
     size_t n;

@@ -111,10 +111,10 @@ static pdag_status lookup(pdag_builder *b, const char *name, int n_dims,
     int have;
 
     if (view == NULL)
-        return fault(b,
-                     pdag_error(PDAG_ERR_FORMAT, "%s: %s: tensor missing", file,
-                                name),
-                     view_out);
+        return fault(
+            b,
+            pdag_error(PDAG_ERR_FORMAT, "%s: %s: tensor missing", file, name),
+            view_out);
     have = view->n_dims;
     while (squeeze && have > n_dims && view->dims[have - 1] == 1)
         have--;
@@ -159,19 +159,21 @@ static pdag_status create(pdag_builder *b, const pdag_weight_desc *desc,
     status = b->be->ops->weight_create(b->be, desc, weight_out);
     if (status != PDAG_OK)
         return pdag_error_prefix(status, "%s", pdag_weights_path(b->weights));
+    for (int i = 0; i < desc->n_parts; i++)
+        pdag_weights_release(b->weights, desc->part[i]);
     if (list->n_items == list->room) {
         list->room = 2 * list->room + 64;
-        list->items = pdag_xrealloc(list->items, list->room,
-                                    sizeof *list->items);
+        list->items =
+            pdag_xrealloc(list->items, list->room, sizeof *list->items);
     }
     list->items[list->n_items++] = *weight_out;
     return PDAG_OK;
 }
 
 /* PREFIX.weight and, where wanted, PREFIX.bias into part `part` of a desc. */
-static pdag_status look_up_part(pdag_builder *b, const char *prefix,
-                                int n_dims, const size_t *dims, bool bias,
-                                int part, pdag_weight_desc *desc)
+static pdag_status look_up_part(pdag_builder *b, const char *prefix, int n_dims,
+                                const size_t *dims, bool bias, int part,
+                                pdag_weight_desc *desc)
 {
     char name[PDAG_PREFIX_BYTES];
 

@@ -1,14 +1,15 @@
 /** models/layers_base.h: what networks are built from and run with.
  *
  *  Building: a pdag_builder holds one part's config.json, its tensors and the
- *  backend.  A layer's pdag_build_*() looks its tensors up under `prefix`, checks
- *  their shapes and gives them to the backend; the weights belong to the list of
- *  the network, so layers need no destructor of their own.  With no backend the
- *  same calls only check, which is how `inspect` reads a model.
+ *  backend.  A layer's pdag_build_*() looks its tensors up under `prefix`,
+ * checks their shapes and gives them to the backend; the weights belong to the
+ * list of the network, so layers need no destructor of their own.  With no
+ * backend the same calls only check, which is how `inspect` reads a model.
  *
  *  Running: a pdag_pass is one evaluation of `rows` independent rows.  Maps are
- *  activations [rows][h][w][c] in buffers of the network's workspace, which keeps
- *  them for the next evaluation: after the first one nothing is allocated. */
+ *  activations [rows][h][w][c] in buffers of the network's workspace, which
+ * keeps them for the next evaluation: after the first one nothing is allocated.
+ */
 #ifndef PDAG_MODELS_LAYERS_BASE_H
 #define PDAG_MODELS_LAYERS_BASE_H
 
@@ -24,8 +25,9 @@
 extern "C" {
 #endif
 
-/** Leave the function with the status of a call that failed.  Only where nothing
- *  has to be undone: buffers of a workspace need not be given back then. */
+/** Leave the function with the status of a call that failed.  Only where
+ * nothing has to be undone: buffers of a workspace need not be given back then.
+ */
 #define PDAG_TRY(call)                                                         \
     do {                                                                       \
         pdag_status try_status = (call);                                       \
@@ -152,8 +154,8 @@ pdag_status pdag_take_map(pdag_pass *pass, size_t h, size_t w, size_t c,
                           pdag_map *map_out);
 void pdag_give_map(pdag_pass *pass, pdag_map *map);
 
-/** Each takes a fresh map for its result; x stays the caller's.  residual: NULL,
- *  or a map of the result's shape that is added. */
+/** Each takes a fresh map for its result; x stays the caller's.  residual:
+ * NULL, or a map of the result's shape that is added. */
 pdag_status pdag_run_conv(pdag_pass *pass, const pdag_conv *conv,
                           const pdag_map *x, const pdag_map *residual,
                           pdag_map *y_out);

@@ -11,8 +11,7 @@ pdag_status pdag_build_resnet(pdag_builder *b, const char *prefix, size_t in,
                      .scale = (float)(1.0 / style->output_scale_factor)};
 
     pdag_join(prefix, "norm1", name);
-    PDAG_TRY(
-        pdag_build_norm(b, name, in, style->groups, style->eps, &r.norm1));
+    PDAG_TRY(pdag_build_norm(b, name, in, style->groups, style->eps, &r.norm1));
     pdag_join(prefix, "conv1", name);
     PDAG_TRY(pdag_build_conv3(b, name, in, out, &r.conv1));
     if (r.has_time) {
@@ -39,8 +38,7 @@ static pdag_status first_half(pdag_pass *pass, const pdag_resnet *r,
     pdag_map normed;
 
     PDAG_TRY(pdag_take_map(pass, x->h, x->w, x->c, &normed));
-    PDAG_TRY(
-        pdag_run_group_norm(pass, &r->norm1, x, NULL, r->act, normed.buf));
+    PDAG_TRY(pdag_run_group_norm(pass, &r->norm1, x, NULL, r->act, normed.buf));
     PDAG_TRY(pdag_run_conv(pass, &r->conv1, &normed, NULL, h_out));
     pdag_give_map(pass, &normed);
     return PDAG_OK;

@@ -5,8 +5,8 @@
 #include "base/mem.h"
 #include "models/layers_base.h"
 
-/* A buffer of the workspace; its size class decides who may take it, so that the
-   same sequence of requests finds the same buffers every time. */
+/* A buffer of the workspace; its size class decides who may take it, so that
+   the same sequence of requests finds the same buffers every time. */
 typedef struct pdag_workspace_slot {
     pdag_buf buf;
     size_t class_elements; /* per row */
@@ -126,10 +126,9 @@ pdag_status pdag_run_conv(pdag_pass *pass, const pdag_conv *conv,
     PDAG_ASSERT(x->c == conv->in);
     PDAG_TRY(pdag_take_map(pass, conv_side(conv, x->h), conv_side(conv, x->w),
                            conv->out, &y));
-    PDAG_TRY(pass->be->ops->conv2d(pass->be, conv->weight, pass->rows, x->h,
-                                   x->w, x->buf,
-                                   residual != NULL ? residual->buf : NULL,
-                                   y.buf));
+    PDAG_TRY(pass->be->ops->conv2d(
+        pass->be, conv->weight, pass->rows, x->h, x->w, x->buf,
+        residual != NULL ? residual->buf : NULL, y.buf));
     *y_out = y;
     return PDAG_OK;
 }

@@ -46,9 +46,8 @@ pdag_status pdag_build_time_slot(pdag_builder *b, const char *prefix,
 
     PDAG_TRY(
         pdag_build_linear(b, prefix, time->width, width, true, &projection));
-    time->projections = pdag_xrealloc(time->projections,
-                                      time->n_projections + 1,
-                                      sizeof *time->projections);
+    time->projections = pdag_xrealloc(
+        time->projections, time->n_projections + 1, sizeof *time->projections);
     time->projections[time->n_projections++] = projection;
     slot_out->offset = time->total;
     slot_out->width = width;
@@ -116,12 +115,11 @@ static pdag_status project(pdag_pass *pass, pdag_time *time, float t,
     PDAG_TRY(pdag_take(pass, time->width, &hidden));
     PDAG_TRY(pdag_take(pass, time->width, &embedding));
     PDAG_TRY(pdag_take(pass, time->total, &all));
-    PDAG_TRY(ops->upload(pass->be, time->channels, time->sinusoids,
-                         sinusoids));
+    PDAG_TRY(ops->upload(pass->be, time->channels, time->sinusoids, sinusoids));
     PDAG_TRY(pdag_run_linear(pass, &time->linear_1, 1, sinusoids, time->act,
                              NULL, hidden));
-    PDAG_TRY(pdag_run_linear(pass, &time->linear_2, 1, hidden,
-                             time->block_act, NULL, embedding));
+    PDAG_TRY(pdag_run_linear(pass, &time->linear_2, 1, hidden, time->block_act,
+                             NULL, embedding));
     for (size_t i = 0; i < time->n_projections; i++) {
         size_t width = time->projections[i].out;
         pdag_buf part = piece(pass->be, all, offset, width);
@@ -152,8 +150,8 @@ static pdag_status look_up(pdag_pass *pass, pdag_time *time, float t,
         }
     at = time->next;
     if (time->known[at] == NULL) {
-        PDAG_TRY(pdag_alloc_tensor(time->total, sizeof(float),
-                                   "time embedding", &memory));
+        PDAG_TRY(pdag_alloc_tensor(time->total, sizeof(float), "time embedding",
+                                   &memory));
         time->known[at] = memory;
     }
     time->known_t[at] = NAN; /* until the row is there */

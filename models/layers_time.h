@@ -1,5 +1,5 @@
-/** models/layers_time.h: the timestep embedding of U-Nets and its projection for
- *  every residual block.
+/** models/layers_time.h: the timestep embedding of U-Nets and its projection
+ * for every residual block.
  *
  *  Sinusoids of t, Linear, activation, Linear, activation, then one Linear per
  *  residual block.  None of it depends on the state, so a network keeps the
@@ -34,17 +34,17 @@ typedef struct pdag_time {
     pdag_linear linear_1, linear_2;
     pdag_linear *projections; /* [n_projections], one per residual block */
     size_t n_projections;
-    size_t total;  /* columns of all projections */
-    float *known_t;   /* [n_known] */
-    float **known;    /* [n_known]: [total] */
+    size_t total;         /* columns of all projections */
+    float *known_t;       /* [n_known] */
+    float **known;        /* [n_known]: [total] */
     size_t n_known, next; /* next: the one to replace when full */
-    float *sinusoids; /* [channels] on the host */
-    float *staging;   /* [rows][total] on the host */
+    float *sinusoids;     /* [channels] on the host */
+    float *staging;       /* [rows][total] on the host */
     size_t staging_room;
 } pdag_time;
 
-/** time->channels, width, flip_sin_to_cos, freq_shift, act and block_act are set
- *  by the caller; reads PREFIX.linear_1 and PREFIX.linear_2. */
+/** time->channels, width, flip_sin_to_cos, freq_shift, act and block_act are
+ * set by the caller; reads PREFIX.linear_1 and PREFIX.linear_2. */
 pdag_status pdag_build_time(pdag_builder *b, const char *prefix,
                             pdag_time *time);
 void pdag_time_clear(pdag_time *time);

@@ -1,6 +1,7 @@
 #include "models/layout.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -15,6 +16,9 @@ void pdag_layout_clear(pdag_layout *layout)
     free(layout->text_encoder);
     free(layout->tokenizer);
     free(layout->scheduler_config);
+    for (size_t i = 0; i < layout->n_ignored; i++)
+        free(layout->ignored[i]);
+    free(layout->ignored);
     memset(layout, 0, sizeof *layout);
 }
 
@@ -44,9 +48,8 @@ static pdag_status has_part(const pdag_json *index, const char *key,
     if (entry == NULL || json_is_null(entry))
         return PDAG_OK;
     if (json_array_size(entry) != 2)
-        return pdag_error(PDAG_ERR_FORMAT,
-                          "%s: %s: expected [library, class]", index->path,
-                          key);
+        return pdag_error(PDAG_ERR_FORMAT, "%s: %s: expected [library, class]",
+                          index->path, key);
     if (json_is_null(class_name))
         return PDAG_OK;
     if (!json_is_string(class_name))
@@ -129,6 +132,28 @@ static pdag_status find_text_parts(const pdag_json *index, const char *path,
     return PDAG_OK;
 }
 
+/* Parts of other kinds, such as the safety checker. */
+static void note_ignored(const pdag_json *index, pdag_layout *layout)
+{
+    static const char *const used[] = {"unet", "vae", "text_encoder",
+                                       "tokenizer", "scheduler"};
+    const char *key;
+    json_t *value;
+
+    json_object_foreach(index->root, key, value)
+    {
+        bool known = !json_is_string(json_array_get(value, 1));
+
+        for (size_t i = 0; i < sizeof used / sizeof used[0]; i++)
+            known = known || strcmp(used[i], key) == 0;
+        if (known)
+            continue;
+        layout->ignored = pdag_xrealloc(layout->ignored, layout->n_ignored + 1,
+                                        sizeof *layout->ignored);
+        layout->ignored[layout->n_ignored++] = pdag_xstrdup(key);
+    }
+}
+
 static pdag_status read_index(const char *path, const pdag_json *index,
                               pdag_layout *layout)
 {
@@ -149,12 +174,14 @@ static pdag_status read_index(const char *path, const pdag_json *index,
     layout->class_name = pdag_xstrdup(known[which]);
     status = has_part(index, "unet", networks, &has_network);
     if (status == PDAG_OK && !has_network)
-        status = pdag_error(PDAG_ERR_UNSUPPORTED, "%s: unet: missing",
-                            index->path);
+        status =
+            pdag_error(PDAG_ERR_UNSUPPORTED, "%s: unet: missing", index->path);
     if (status == PDAG_OK)
         status = find_network(path, layout);
     if (status == PDAG_OK && which == 0)
         status = find_text_parts(index, path, layout);
+    if (status == PDAG_OK)
+        note_ignored(index, layout);
     return status;
 }
 
@@ -201,7 +228,7 @@ static pdag_status read_layout(const char *path, const char *index_path,
 
 pdag_status pdag_layout_read(const char *path, pdag_layout *layout_out)
 {
-    pdag_layout layout = {NULL, NULL, NULL, NULL, NULL, NULL};
+    pdag_layout layout = {0};
     struct stat info;
     char *index;
     char *config;

@@ -4,7 +4,7 @@
 #ifndef PDAG_MODELS_LAYOUT_H
 #define PDAG_MODELS_LAYOUT_H
 
-#include <stdbool.h>
+#include <stddef.h>
 
 #include "base/json.h"
 #include "base/status.h"
@@ -25,11 +25,14 @@ typedef struct pdag_layout {
     char *text_encoder;
     char *tokenizer;
     char *scheduler_config; /* a file */
+    char **ignored; /* [n_ignored]: parts that the model has and that are not
+                       used (safety_checker) */
+    size_t n_ignored;
 } pdag_layout;
 
 /** Read model_index.json, or find a bare network (config.json in `path`).
- *  PDAG_ERR_INPUT (no such folder or file), _FORMAT, _UNSUPPORTED (a pipeline or
- *  part class that is not known; the text names file, key and class). */
+ *  PDAG_ERR_INPUT (no such folder or file), _FORMAT, _UNSUPPORTED (a pipeline
+ * or part class that is not known; the text names file, key and class). */
 pdag_status pdag_layout_read(const char *path, pdag_layout *layout_out);
 void pdag_layout_clear(pdag_layout *layout);
 

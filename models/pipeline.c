@@ -16,8 +16,7 @@ pdag_status pdag_pipeline_finish(pdag_pipeline *pipeline,
         return pdag_error(PDAG_ERR_ARG, "guidance_scale: %g, must be finite",
                           (double)opts->guidance_scale);
     if (!(opts->delay_ms >= 0.0) || !isfinite(opts->delay_ms))
-        return pdag_error(PDAG_ERR_ARG,
-                          "model.delay_ms: %g, must be 0 or more",
+        return pdag_error(PDAG_ERR_ARG, "model.delay_ms: %g, must be 0 or more",
                           opts->delay_ms);
     pipeline->opts = *opts;
     if (opts->guidance_scale == 1.0f || pipeline->network->cond_dim == 0)
@@ -72,9 +71,8 @@ size_t pdag_pipeline_cond_floats(const pdag_pipeline *pipeline)
 static pdag_status encode_one(pdag_pipeline *pipeline, const char *prompt,
                               int32_t *ids, float *cond_out)
 {
-    pdag_status status =
-        pdag_clip_tokenizer_encode(pipeline->tokenizer, prompt,
-                                   pipeline->n_tokens, ids);
+    pdag_status status = pdag_clip_tokenizer_encode(pipeline->tokenizer, prompt,
+                                                    pipeline->n_tokens, ids);
 
     if (status != PDAG_OK)
         return status;
@@ -91,7 +89,8 @@ pdag_status pdag_pipeline_encode(pdag_pipeline *pipeline, const char *prompt,
     if (pdag_pipeline_cond_floats(pipeline) == 0)
         return PDAG_OK;
     if (pipeline->text == NULL)
-        return pdag_error(PDAG_ERR_ARG, "prompt: the model has no text encoder");
+        return pdag_error(PDAG_ERR_ARG,
+                          "prompt: the model has no text encoder");
     ids = pdag_xcalloc(pipeline->n_tokens, sizeof *ids);
     if (pipeline->guided != NULL) {
         status = encode_one(pipeline, negative != NULL ? negative : "", ids,
@@ -99,8 +98,8 @@ pdag_status pdag_pipeline_encode(pdag_pipeline *pipeline, const char *prompt,
         cond_out += pipeline->network->cond_dim;
     }
     if (status == PDAG_OK)
-        status = encode_one(pipeline, prompt != NULL ? prompt : "", ids,
-                            cond_out);
+        status =
+            encode_one(pipeline, prompt != NULL ? prompt : "", ids, cond_out);
     free(ids);
     return status;
 }
@@ -182,8 +181,8 @@ static pdag_status decode_latent(pdag_pipeline *pipeline, const float *state,
     float shift = (float)info->shift_factor;
     void *memory;
     float *latent;
-    pdag_status status = pdag_alloc_tensor(network->dim, sizeof(float),
-                                           "latent", &memory);
+    pdag_status status =
+        pdag_alloc_tensor(network->dim, sizeof(float), "latent", &memory);
 
     if (status != PDAG_OK)
         return status;

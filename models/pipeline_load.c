@@ -48,8 +48,8 @@ static pdag_status load_network(const pdag_layout *layout, pdag_backend *be,
 {
     const pdag_network_class *class;
     pdag_builder b;
-    pdag_status status = pdag_builder_open(&b, layout->network,
-                                           PDAG_WEIGHTS_DIFFUSERS, be);
+    pdag_status status =
+        pdag_builder_open(&b, layout->network, PDAG_WEIGHTS_DIFFUSERS, be);
 
     if (status == PDAG_OK) {
         add_weights(b.weights, sums);
@@ -85,8 +85,8 @@ static pdag_status check_fit(const pdag_layout *layout,
     size_t floats = 0;
 
     if (pipeline->text != NULL)
-        floats = pipeline->n_tokens *
-                 pdag_clip_text_describe(pipeline->text)->width;
+        floats =
+            pipeline->n_tokens * pdag_clip_text_describe(pipeline->text)->width;
     if (network->cond_dim != floats)
         return pdag_error(PDAG_ERR_SHAPE,
                           "%s: the network reads conditions of %zu floats, but "

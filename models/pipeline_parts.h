@@ -1,5 +1,5 @@
-/** models/pipeline_parts.h: the inside of a pipeline, shared by pipeline.c (use)
- *  and pipeline_load.c (construction) only. */
+/** models/pipeline_parts.h: the inside of a pipeline, shared by pipeline.c
+ * (use) and pipeline_load.c (construction) only. */
 #ifndef PDAG_MODELS_PIPELINE_PARTS_H
 #define PDAG_MODELS_PIPELINE_PARTS_H
 

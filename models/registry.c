@@ -32,7 +32,8 @@ pdag_status pdag_network_find(const pdag_json *config,
         }
         snprintf(known + used, sizeof known - used, " %s", networks[i]->name);
     }
-    return pdag_error(PDAG_ERR_UNSUPPORTED,
-                      "%s: _class_name: %.100s is not a known network; known:%s",
-                      config->path, name != NULL ? name : "missing", known);
+    return pdag_error(
+        PDAG_ERR_UNSUPPORTED,
+        "%s: _class_name: %.100s is not a known network; known:%s",
+        config->path, name != NULL ? name : "missing", known);
 }

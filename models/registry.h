@@ -1,5 +1,5 @@
-/** models/registry.h: the networks the program knows, by the class name of their
- *  config.json.  A new network is one file and one row of registry.c. */
+/** models/registry.h: the networks the program knows, by the class name of
+ * their config.json.  A new network is one file and one row of registry.c. */
 #ifndef PDAG_MODELS_REGISTRY_H
 #define PDAG_MODELS_REGISTRY_H
 

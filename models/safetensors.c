@@ -24,6 +24,7 @@ typedef struct extent {
 
 struct pdag_safetensors {
     char *path;
+    int fd; /* kept to map pages anew; -1: not open */
     unsigned char *map;
     size_t map_bytes;
     json_t *header; /* owns the names */
@@ -37,6 +38,8 @@ void pdag_safetensors_close(pdag_safetensors *file)
         return;
     if (file->map != NULL)
         munmap(file->map, file->map_bytes);
+    if (file->fd >= 0)
+        close(file->fd);
     json_decref(file->header);
     free(file->views);
     free(file->path);
@@ -46,35 +49,42 @@ void pdag_safetensors_close(pdag_safetensors *file)
 static pdag_status map_file(pdag_safetensors *file)
 {
     struct stat info;
-    void *map = MAP_FAILED;
-    int fd = open(file->path, O_RDONLY | O_NONBLOCK); /* a pipe must not hang us */
+    void *map;
 
-    if (fd < 0 || fstat(fd, &info) != 0) {
-        int saved = errno;
-
-        if (fd >= 0)
-            close(fd);
+    /* not blocking: a pipe under this name must not hang us */
+    file->fd = open(file->path, O_RDONLY | O_NONBLOCK);
+    if (file->fd < 0 || fstat(file->fd, &info) != 0)
         return pdag_error(PDAG_ERR_INPUT, "%s: %s", file->path,
-                          strerror(saved));
-    }
-    if (!S_ISREG(info.st_mode)) {
-        close(fd);
+                          strerror(errno));
+    if (!S_ISREG(info.st_mode))
         return pdag_error(PDAG_ERR_INPUT, "%s: not a regular file", file->path);
-    }
-    if (info.st_size <= LENGTH_BYTES) {
-        close(fd);
+    if (info.st_size <= LENGTH_BYTES)
         return pdag_error(PDAG_ERR_FORMAT,
                           "%s: %lld bytes, too short for a safetensors file",
                           file->path, (long long)info.st_size);
-    }
     file->map_bytes = (size_t)info.st_size;
-    map = mmap(NULL, file->map_bytes, PROT_READ, MAP_PRIVATE, fd, 0);
-    close(fd);
+    map = mmap(NULL, file->map_bytes, PROT_READ, MAP_PRIVATE, file->fd, 0);
     if (map == MAP_FAILED)
         return pdag_error(PDAG_ERR_INPUT, "%s: cannot map: %s", file->path,
                           strerror(errno));
     file->map = map;
     return PDAG_OK;
+}
+
+/* Mapping the pages once more drops the ones that were read.  (madvise() would
+   say the same, but its POSIX form may be a no-op and is one in glibc.) */
+void pdag_safetensors_release(pdag_safetensors *file,
+                              const pdag_tensor_view *view)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    size_t begin = (size_t)((const unsigned char *)view->data - file->map);
+    size_t end = begin + pdag_tensor_count(view) * pdag_dtype_size(view->dtype);
+    size_t first = (begin + page - 1) / page * page;
+    size_t last = end / page * page;
+
+    if (last > first)
+        (void)mmap(file->map + first, last - first, PROT_READ,
+                   MAP_PRIVATE | MAP_FIXED, file->fd, (off_t)first);
 }
 
 static pdag_status read_header(pdag_safetensors *file, size_t *data_begin_out)
@@ -118,9 +128,10 @@ static pdag_status read_dtype(const pdag_safetensors *file, const char *name,
             *dtype_out = known[i];
             return PDAG_OK;
         }
-    return pdag_error(PDAG_ERR_UNSUPPORTED,
-                      "%s: %s: dtype %.40s (known: F64 F32 F16 BF16 I64 I32 U8)",
-                      file->path, name, text);
+    return pdag_error(
+        PDAG_ERR_UNSUPPORTED,
+        "%s: %s: dtype %.40s (known: F64 F32 F16 BF16 I64 I32 U8)", file->path,
+        name, text);
 }
 
 static bool read_size(const json_t *value, size_t *size_out)
@@ -170,12 +181,12 @@ static pdag_status read_tensor(const pdag_safetensors *file, const char *name,
     if (!json_is_object(entry))
         return pdag_error(PDAG_ERR_FORMAT, "%s: %s: not a JSON object",
                           file->path, name);
-    status = read_dtype(file, name, json_object_get(entry, "dtype"),
-                        &view->dtype);
+    status =
+        read_dtype(file, name, json_object_get(entry, "dtype"), &view->dtype);
     if (status != PDAG_OK)
         return status;
-    status = read_shape(file, name, json_object_get(entry, "shape"), view,
-                        &bytes);
+    status =
+        read_shape(file, name, json_object_get(entry, "shape"), view, &bytes);
     if (status != PDAG_OK)
         return status;
     if (json_array_size(offsets) != 2 ||
@@ -251,7 +262,8 @@ static pdag_status read_tensors(pdag_safetensors *file, size_t data_begin)
     json_t *entry;
 
     file->views = pdag_xcalloc(room, sizeof *file->views);
-    json_object_foreach(file->header, name, entry) {
+    json_object_foreach(file->header, name, entry)
+    {
         pdag_tensor_view *view = &file->views[file->n_views];
         extent *where = &extents[file->n_views];
 
@@ -277,6 +289,7 @@ pdag_status pdag_safetensors_open(const char *path, pdag_safetensors **file_out)
     pdag_status status;
 
     file->path = pdag_xstrdup(path);
+    file->fd = -1;
     status = map_file(file);
     if (status == PDAG_OK)
         status = read_header(file, &data_begin);

@@ -22,8 +22,8 @@ typedef struct pdag_safetensors pdag_safetensors;
 
 /** Map and check a file.  PDAG_ERR_INPUT (cannot open or map), _FORMAT (header
  *  longer than the file or 100 MB, not JSON, a field missing or of the wrong
- *  type, offsets that leave holes, overlap or pass the end, a length that is not
- *  shape times size), _UNSUPPORTED (element type, more than PDAG_MAX_DIMS
+ *  type, offsets that leave holes, overlap or pass the end, a length that is
+ * not shape times size), _UNSUPPORTED (element type, more than PDAG_MAX_DIMS
  *  dims); the text names file and tensor. */
 pdag_status pdag_safetensors_open(const char *path,
                                   pdag_safetensors **file_out);
@@ -31,6 +31,11 @@ void pdag_safetensors_close(pdag_safetensors *file); /* NULL is allowed */
 
 const char *pdag_safetensors_path(const pdag_safetensors *file);
 uint64_t pdag_safetensors_bytes(const pdag_safetensors *file); /* of the file */
+
+/** The data of a tensor were copied and are not read again: its pages need not
+ *  stay in memory. */
+void pdag_safetensors_release(pdag_safetensors *file,
+                              const pdag_tensor_view *view);
 
 /** Tensors, in the order of their names. */
 size_t pdag_safetensors_count(const pdag_safetensors *file);

@@ -1,6 +1,7 @@
 /** models/unet.h: the U-Net that UNet2DConditionModel and UNet2DModel are two
- *  configurations of.  Sources: Ronneberger et al. 2015, arXiv:1505.04597; Ho et
- *  al. 2020, arXiv:2006.11239, appendix B; Rombach et al. 2022, arXiv:2112.10752.
+ *  configurations of.  Sources: Ronneberger et al. 2015, arXiv:1505.04597; Ho
+ * et al. 2020, arXiv:2006.11239, appendix B; Rombach et al. 2022,
+ * arXiv:2112.10752.
  *
  *  conv_in, down blocks (their results are kept), middle, up blocks (each layer
  *  reads the last kept result beside its input), norm, activation, conv_out.
@@ -57,6 +58,13 @@ typedef struct pdag_unet_config {
     pdag_activation time_act; /* inside the time embedding */
     pdag_activation out_act;  /* before conv_out */
 } pdag_unet_config;
+
+/** Read what both front-ends have alike: state, widths, norms, activation of
+ * the blocks, time embedding.  `channels` and `widths` [4] are the class's
+ * defaults. */
+pdag_status pdag_unet_read_config(const pdag_json *json, size_t channels,
+                                  const size_t *widths,
+                                  pdag_unet_config *config);
 
 /** Tokens of a condition where the builder does not say. */
 #define PDAG_UNET_DEFAULT_TOKENS 77

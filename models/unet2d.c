@@ -67,14 +67,12 @@ static pdag_status read_blocks(const pdag_json *json, pdag_unet_config *config)
     PDAG_TRY(pdag_config_size(json, "layers_per_block", 1,
                               PDAG_CONFIG_MAX_LAYERS, 2, &layers));
     for (size_t i = 0; i < n; i++) {
-        config->down[i] =
-            (pdag_unet_block_config){.attention = kinds[down[i]],
-                                     .n_resnets = layers,
-                                     .head_dim = head_dim};
-        config->up[i] =
-            (pdag_unet_block_config){.attention = kinds[up[i]],
-                                     .n_resnets = layers + 1,
-                                     .head_dim = head_dim};
+        config->down[i] = (pdag_unet_block_config){.attention = kinds[down[i]],
+                                                   .n_resnets = layers,
+                                                   .head_dim = head_dim};
+        config->up[i] = (pdag_unet_block_config){.attention = kinds[up[i]],
+                                                 .n_resnets = layers + 1,
+                                                 .head_dim = head_dim};
     }
     config->mid.head_dim = head_dim;
     config->mid.n_resnets = 2;
@@ -92,52 +90,19 @@ static pdag_status read_mid(const pdag_json *json, pdag_unet_config *config)
     PDAG_TRY(pdag_config_size(json, "attn_norm_num_groups", 1,
                               PDAG_CONFIG_MAX_WIDTH, config->groups,
                               &config->mid_attention_groups));
-    return pdag_json_real(json, "mid_block_scale_factor", 1e-6, 1e6, 1.0,
-                          &config->mid_scale_factor);
-}
-
-static pdag_status read_time(const pdag_json *json, pdag_unet_config *config)
-{
-    double half = (double)(config->widths[0] / 2);
-
-    PDAG_TRY(pdag_config_size(json, "time_embedding_dim", 1,
-                              PDAG_CONFIG_MAX_WIDTH, 4 * config->widths[0],
-                              &config->time_width));
-    PDAG_TRY(pdag_json_bool(json, "flip_sin_to_cos", true,
-                            &config->flip_sin_to_cos));
-    return pdag_json_real(json, "freq_shift", -1e6, half - 0.5, 0.0,
-                          &config->freq_shift);
+    return PDAG_OK;
 }
 
 static pdag_status read_config(const pdag_json *json, pdag_unet_config *config)
 {
     static const size_t default_widths[] = {224, 448, 672, 896};
-    size_t out_channels;
 
     PDAG_TRY(pdag_config_require(json, keys));
-    PDAG_TRY(pdag_config_sample_size(json, &config->height, &config->width));
-    PDAG_TRY(pdag_config_size(json, "in_channels", 1, 4096, 3,
-                              &config->channels));
-    PDAG_TRY(
-        pdag_config_size(json, "out_channels", 1, 4096, 3, &out_channels));
-    if (out_channels != config->channels)
-        return pdag_error(PDAG_ERR_UNSUPPORTED,
-                          "%s: out_channels: %zu, but in_channels is %zu",
-                          json->path, out_channels, config->channels);
-    PDAG_TRY(pdag_config_widths(json, "block_out_channels", default_widths, 4,
-                                config->widths, &config->n_blocks));
-    PDAG_TRY(pdag_config_size(json, "norm_num_groups", 1, PDAG_CONFIG_MAX_WIDTH,
-                              32, &config->groups));
-    PDAG_TRY(pdag_json_real(json, "norm_eps", 0.0, 1.0, 1e-5, &config->eps));
-    PDAG_TRY(pdag_config_size(json, "downsample_padding", 0, 1, 1,
-                              &config->downsample_padding));
-    PDAG_TRY(
-        pdag_config_activation(json, "act_fn", PDAG_ACT_SILU, &config->act));
+    PDAG_TRY(pdag_unet_read_config(json, 3, default_widths, config));
     config->time_act = PDAG_ACT_SILU; /* both fixed in this class */
     config->out_act = PDAG_ACT_SILU;
     PDAG_TRY(read_blocks(json, config));
-    PDAG_TRY(read_mid(json, config));
-    return read_time(json, config);
+    return read_mid(json, config);
 }
 
 static const pdag_denoiser_ops ops = {

@@ -4,6 +4,55 @@
 #include "base/mem.h"
 #include "models/unet.h"
 
+static pdag_status read_state(const pdag_json *json, size_t channels,
+                              pdag_unet_config *config)
+{
+    size_t out_channels;
+
+    PDAG_TRY(pdag_config_sample_size(json, &config->height, &config->width));
+    PDAG_TRY(pdag_config_size(json, "in_channels", 1, 4096, channels,
+                              &config->channels));
+    PDAG_TRY(pdag_config_size(json, "out_channels", 1, 4096, channels,
+                              &out_channels));
+    if (out_channels == config->channels)
+        return PDAG_OK;
+    return pdag_error(PDAG_ERR_UNSUPPORTED,
+                      "%s: out_channels: %zu, but in_channels is %zu",
+                      json->path, out_channels, config->channels);
+}
+
+static pdag_status read_time(const pdag_json *json, pdag_unet_config *config)
+{
+    double half = (double)(config->widths[0] / 2);
+
+    PDAG_TRY(pdag_config_size(json, "time_embedding_dim", 1,
+                              PDAG_CONFIG_MAX_WIDTH, 4 * config->widths[0],
+                              &config->time_width));
+    PDAG_TRY(pdag_json_bool(json, "flip_sin_to_cos", true,
+                            &config->flip_sin_to_cos));
+    return pdag_json_real(json, "freq_shift", -1e6, half - 0.5, 0.0,
+                          &config->freq_shift);
+}
+
+pdag_status pdag_unet_read_config(const pdag_json *json, size_t channels,
+                                  const size_t *widths,
+                                  pdag_unet_config *config)
+{
+    PDAG_TRY(read_state(json, channels, config));
+    PDAG_TRY(pdag_config_widths(json, "block_out_channels", widths, 4,
+                                config->widths, &config->n_blocks));
+    PDAG_TRY(pdag_config_size(json, "norm_num_groups", 1, PDAG_CONFIG_MAX_WIDTH,
+                              32, &config->groups));
+    PDAG_TRY(pdag_json_real(json, "norm_eps", 0.0, 1.0, 1e-5, &config->eps));
+    PDAG_TRY(pdag_config_size(json, "downsample_padding", 0, 1, 1,
+                              &config->downsample_padding));
+    PDAG_TRY(
+        pdag_config_activation(json, "act_fn", PDAG_ACT_SILU, &config->act));
+    PDAG_TRY(pdag_json_real(json, "mid_block_scale_factor", 1e-6, 1e6, 1.0,
+                            &config->mid_scale_factor));
+    return read_time(json, config);
+}
+
 static void clear_block(pdag_unet_block *block)
 {
     for (size_t i = 0; block->transformers != NULL && i < block->n_attentions;
@@ -108,8 +157,8 @@ static pdag_status build_block(pdag_builder *b, pdag_unet *unet,
     reserve(block, config, config->n_resnets);
     for (size_t i = 0; i < config->n_resnets; i++) {
         member(prefix, "resnets", i, name);
-        PDAG_TRY(pdag_build_resnet(b, name, in[i], out, &style,
-                                   &block->resnets[i]));
+        PDAG_TRY(
+            pdag_build_resnet(b, name, in[i], out, &style, &block->resnets[i]));
         if (block->attention != PDAG_UNET_PLAIN)
             PDAG_TRY(build_attention(b, unet, prefix, out, config,
                                      unet->config.groups, 1.0, i, block));
@@ -140,9 +189,8 @@ static pdag_status build_down(pdag_builder *b, pdag_unet *unet)
         block->has_sampler = true;
         unet->n_skips++;
         pdag_join(prefix, "downsamplers.0.conv", name);
-        PDAG_TRY(pdag_build_downsample(b, name, before,
-                                       config->downsample_padding,
-                                       &block->sampler));
+        PDAG_TRY(pdag_build_downsample(
+            b, name, before, config->downsample_padding, &block->sampler));
     }
     return PDAG_OK;
 }

@@ -181,8 +181,7 @@ pdag_status pdag_unet_eval(pdag_denoiser *model, size_t n, const float *x,
     pdag_pass_begin(&pass, &unet->ws, n);
     if (model->cond_dim > 0) {
         if (n > unet->kv_room) {
-            unet->kv =
-                pdag_xrealloc((void *)unet->kv, n, sizeof *unet->kv);
+            unet->kv = pdag_xrealloc((void *)unet->kv, n, sizeof *unet->kv);
             unet->kv_room = n;
         }
         for (size_t i = 0; i < n; i++)

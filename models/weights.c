@@ -14,7 +14,7 @@
 
 typedef struct entry {
     const pdag_tensor_view *view;
-    const pdag_safetensors *file;
+    pdag_safetensors *file;
     bool used;
 } entry;
 
@@ -90,9 +90,9 @@ static pdag_status check_shard_name(const char *index, const char *tensor,
 {
     if (shard == NULL || shard[0] == '\0' || strchr(shard, '/') != NULL ||
         strcmp(shard, ".") == 0 || strcmp(shard, "..") == 0)
-        return pdag_error(PDAG_ERR_FORMAT,
-                          "%s: weight_map: %s: %.100s is not a file name", index,
-                          tensor, shard != NULL ? shard : "(not a string)");
+        return pdag_error(
+            PDAG_ERR_FORMAT, "%s: weight_map: %s: %.100s is not a file name",
+            index, tensor, shard != NULL ? shard : "(not a string)");
     return PDAG_OK;
 }
 
@@ -135,7 +135,8 @@ static pdag_status open_sharded(pdag_weights *weights, const char *dir,
     map = json_object_get(json.root, "weight_map");
     if (!json_is_object(map) || json_object_size(map) == 0)
         status = pdag_error(PDAG_ERR_FORMAT, "%s: weight_map missing", index);
-    json_object_foreach(map, tensor, value) {
+    json_object_foreach(map, tensor, value)
+    {
         if (status != PDAG_OK)
             break;
         status = check_shard_name(index, tensor, json_string_value(value));
@@ -207,8 +208,8 @@ static pdag_status open_files(pdag_weights *weights, const char *dir,
         pickle = first_existing(pickle_endings, COUNT(pickle_endings), dir,
                                 "pytorch_model");
     if (pickle == NULL)
-        return pdag_error(PDAG_ERR_INPUT, "%s/%s.safetensors: no such file", dir,
-                          base);
+        return pdag_error(PDAG_ERR_INPUT, "%s/%s.safetensors: no such file",
+                          dir, base);
     status = pdag_error(PDAG_ERR_UNSUPPORTED,
                         "%s: pickled weights are not read; load the model in "
                         "diffusers and save it with save_pretrained("
@@ -297,6 +298,14 @@ const pdag_tensor_view *pdag_weights_find(pdag_weights *weights,
         return NULL;
     found->used = true;
     return found->view;
+}
+
+void pdag_weights_release(pdag_weights *weights, const pdag_tensor_view *view)
+{
+    entry *found = find_exact(weights, view->name);
+
+    if (found != NULL)
+        pdag_safetensors_release(found->file, view);
 }
 
 const char *pdag_weights_path(const pdag_weights *weights)

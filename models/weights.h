@@ -21,8 +21,8 @@ extern "C" {
 typedef struct pdag_weights pdag_weights;
 
 /** Find and open the files of a part in `dir`, whose plain name is
- *  BASE.safetensors: plain, else sharded (BASE.safetensors.index.json), else the
- *  same with the variant "fp16".  PDAG_ERR_INPUT (no such files),
+ *  BASE.safetensors: plain, else sharded (BASE.safetensors.index.json), else
+ * the same with the variant "fp16".  PDAG_ERR_INPUT (no such files),
  *  _UNSUPPORTED (only pickled files: says how to convert), _FORMAT (index or
  *  shards; a shard outside of `dir`; a tensor in two shards). */
 pdag_status pdag_weights_open(const char *dir, const char *base,
@@ -36,6 +36,9 @@ void pdag_weights_close(pdag_weights *weights); /* NULL is allowed */
 const pdag_tensor_view *pdag_weights_find(pdag_weights *weights,
                                           const char *name);
 
+/** pdag_safetensors_release() for a view that find() gave. */
+void pdag_weights_release(pdag_weights *weights, const pdag_tensor_view *view);
+
 /** First file's path (of the shards: the index), for messages. */
 const char *pdag_weights_path(const pdag_weights *weights);
 size_t pdag_weights_n_files(const pdag_weights *weights);
@@ -43,14 +46,15 @@ size_t pdag_weights_n_files(const pdag_weights *weights);
 size_t pdag_weights_count(const pdag_weights *weights);
 const pdag_tensor_view *pdag_weights_at(const pdag_weights *weights,
                                         size_t index);
-/** Whether tensor `index` was asked for, or is known to be harmless: the buffers
- *  that old text encoders hold beside their weights (position_ids). */
+/** Whether tensor `index` was asked for, or is known to be harmless: the
+ * buffers that old text encoders hold beside their weights (position_ids). */
 int pdag_weights_is_used(const pdag_weights *weights, size_t index);
 /** Elements of all tensors but the harmless ones, and bytes on disk. */
 uint64_t pdag_weights_elements(const pdag_weights *weights);
 uint64_t pdag_weights_bytes(const pdag_weights *weights);
 
-/** PDAG_ERR_FORMAT naming the file, the first unused tensor and their number. */
+/** PDAG_ERR_FORMAT naming the file, the first unused tensor and their number.
+ */
 pdag_status pdag_weights_check_used(const pdag_weights *weights);
 
 #ifdef __cplusplus

@@ -1,5 +1,5 @@
-/* tests/conf_denoiser.c: what every denoiser must do, run for each network of the
-   fixtures, the Gaussian oracle, and guidance around a network. */
+/* tests/conf_denoiser.c: what every denoiser must do, run for each network of
+   the fixtures, the Gaussian oracle, and guidance around a network. */
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -159,7 +159,8 @@ START_TEST(dimensions)
 }
 END_TEST
 
-/* All of eps is written, inputs stay, and a second evaluation has the same bits. */
+/* All of eps is written, inputs stay, and a second evaluation has the same
+ * bits. */
 START_TEST(repeatable)
 {
     size_t count;

@@ -1,5 +1,5 @@
-/* tests/model_fixture.h: paths and expected tensors of tests/data/models, and the
-   backends that a test can run on. */
+/* tests/model_fixture.h: paths and expected tensors of tests/data/models, and
+   the backends that a test can run on. */
 #ifndef PDAG_TESTS_MODEL_FIXTURE_H
 #define PDAG_TESTS_MODEL_FIXTURE_H
 
@@ -13,8 +13,8 @@
 /* $srcdir/tests/data/models/NAME */
 void fixture_path(const char *name, char out[FIXTURE_PATH_BYTES]);
 
-/* Tensor NAME of FOLDER/expected.safetensors as float32; free().  Its count must
-   be `count`, or any where count is 0. */
+/* Tensor NAME of FOLDER/expected.safetensors as float32; free().  Its count
+   must be `count`, or any where count is 0. */
 float *fixture_tensor(const char *folder, const char *name, size_t count,
                       size_t *count_out);
 

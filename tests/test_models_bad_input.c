@@ -1,5 +1,5 @@
-/* models: files from strangers.  Every case ends in a status of its own and a text
-   that names the file and the field, tensor or value. */
+/* models: files from strangers.  Every case ends in a status of its own and a
+   text that names the file and the field, tensor or value. */
 #include <check.h>
 #include <jansson.h>
 #include <stdint.h>
@@ -162,8 +162,8 @@ END_TEST
 /* Every proper prefix of a sound file is refused. */
 START_TEST(truncated)
 {
-    static const char header[] = "{\"__metadata__\":{\"format\":\"pt\"}," F32(
-        "a", "[2]", 0, 8) "}";
+    static const char header[] =
+        "{\"__metadata__\":{\"format\":\"pt\"}," F32("a", "[2]", 0, 8) "}";
     const size_t whole = 8 + strlen(header) + 8;
     unsigned char bytes[256];
     pdag_safetensors *file = NULL;
@@ -245,8 +245,9 @@ static void inspect_changed(const char *file, const char *key,
     json_t *root;
 
     fixture_path("ddpm-root", source);
-    snprintf(command, sizeof command, "cp -f %s/*.json %s/*model.safetensors %s/",
-             source, source, folder);
+    snprintf(command, sizeof command,
+             "cp -f %s/*.json %s/*model.safetensors %s/", source, source,
+             folder);
     ck_assert_int_eq(system(command), 0);
     snprintf(path, sizeof path, "%s/%s", folder, file);
     chmod(path, 0600);
@@ -361,7 +362,8 @@ START_TEST(bad_folder)
 }
 END_TEST
 
-/* What `inspect` tells of a sound model, of one that lacks tensors, of a file. */
+/* What `inspect` tells of a sound model, of one that lacks tensors, of a file.
+ */
 START_TEST(inspection)
 {
     char path[FIXTURE_PATH_BYTES];

@@ -1,4 +1,5 @@
-/* models/gaussian and models/guidance against their formulas, written once more. */
+/* models/gaussian and models/guidance against their formulas, written once
+ * more. */
 #include <check.h>
 #include <math.h>
 #include <stdlib.h>
@@ -94,9 +95,9 @@ static void refused(const size_t *dims, int n_dims, size_t modes, double std,
 {
     pdag_denoiser *model = NULL;
 
-    ck_assert_int_eq(pdag_gaussian_create(dims, n_dims, modes, std, 9, schedule,
-                                          n, &model),
-                     PDAG_ERR_ARG);
+    ck_assert_int_eq(
+        pdag_gaussian_create(dims, n_dims, modes, std, 9, schedule, n, &model),
+        PDAG_ERR_ARG);
     ck_assert_ptr_null(model);
     ck_assert_msg(strstr(pdag_error_text(), field) != NULL, "%s",
                   pdag_error_text());
@@ -198,8 +199,8 @@ static void check_guidance(size_t channels, size_t guided)
         float u = cond[0] + t[i / 6] + x[i];
         float c = cond[1] + t[i / 6] + x[i];
 
-        ck_assert_float_eq_tol(eps[i],
-                               i % 6 < guided ? u + 2.5f * (c - u) : c, 1e-5f);
+        ck_assert_float_eq_tol(eps[i], i % 6 < guided ? u + 2.5f * (c - u) : c,
+                               1e-5f);
     }
     model->ops->condition_destroy(model, condition);
     ck_assert_uint_eq(inner.alive, 0);

@@ -1,5 +1,6 @@
-/* models: every part against diffusers and transformers, on every backend, within
-   1e-4 of the RMS (tools/reference/make_fixtures.py made the expected values). */
+/* models: every part against diffusers and transformers, on every backend,
+   within 1e-4 of the RMS (tools/reference/make_fixtures.py made the expected
+   values). */
 #include <check.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -32,18 +33,16 @@ static void must(pdag_status status)
     ck_assert_msg(status == PDAG_OK, "%s", pdag_error_text());
 }
 
-/* A fixture of a network: `part` is its folder inside, tokens 0 where it takes no
-   condition. */
+/* A fixture of a network: `part` is its folder inside, tokens 0 where it takes
+   no condition. */
 typedef struct network_case {
     const char *folder, *part;
     size_t tokens;
 } network_case;
 
 static const network_case network_cases[] = {
-    {"unet-condition-odd", "", 5},
-    {"unet-condition-deep", "", 6},
-    {"unet-condition-plain-mid", "", 3},
-    {"ddpm-root", "", 0},
+    {"unet-condition-odd", "", 5},       {"unet-condition-deep", "", 6},
+    {"unet-condition-plain-mid", "", 3}, {"ddpm-root", "", 0},
     {"ddpm-heads", "/unet", 0},
 };
 
@@ -65,8 +64,8 @@ static pdag_denoiser *load_network(const network_case *c, pdag_backend *be)
     return model;
 }
 
-/* All rows together, then each alone, then the first again: the workspace and the
-   kept time embeddings must not show. */
+/* All rows together, then each alone, then the first again: the workspace and
+   the kept time embeddings must not show. */
 static void check_evals(const network_case *c, pdag_denoiser *model, size_t n,
                         const float *x, const float *t, const float *expected,
                         const pdag_condition *const *cond)
@@ -84,8 +83,8 @@ static void check_evals(const network_case *c, pdag_denoiser *model, size_t n,
         one = eps + row * model->dim;
         must(model->ops->eval(model, 1, x + row * model->dim, t + row,
                               cond != NULL ? cond + row : NULL, one));
-        fixture_compare(c->folder, model->dim, one,
-                        expected + row * model->dim, BOUND);
+        fixture_compare(c->folder, model->dim, one, expected + row * model->dim,
+                        BOUND);
     }
     free(eps);
 }
@@ -153,8 +152,8 @@ static void check_vae(pdag_backend *be)
     ck_assert_uint_eq(pdag_autoencoder_kl_latent(vae, 17), 4);
     must(pdag_autoencoder_kl_decode(vae, 5, 3, latent, out));
     fixture_compare("vae decode", 3 * 20 * 12, out, decoded, BOUND);
-    must(pdag_autoencoder_kl_encode(vae, 17, 14, picture, mean_out,
-                                    logvar_out));
+    must(
+        pdag_autoencoder_kl_encode(vae, 17, 14, picture, mean_out, logvar_out));
     fixture_compare("vae mean", count, mean_out, mean, BOUND);
     fixture_compare("vae logvar", count, logvar_out, logvar, BOUND);
     ck_assert_int_eq(

@@ -1,6 +1,6 @@
 /* models/pipeline: a whole Stable Diffusion that save_pretrained wrote, against
-   diffusers (prompt vectors, a guided DDIM run, its picture); unconditional models;
-   wrapping; guidance. */
+   diffusers (prompt vectors, a guided DDIM run, its picture); unconditional
+   models; wrapping; guidance. */
 #include <check.h>
 #include <math.h>
 #include <stdlib.h>
@@ -108,8 +108,8 @@ START_TEST(inspect_stable_diffusion)
     must(pdag_pipeline_inspect(path, &info));
     ck_assert_str_eq(info.class_name, "StableDiffusionPipeline");
     ck_assert_str_eq(info.network_class, "UNet2DConditionModel");
-    ck_assert_ptr_nonnull(strstr(info.scheduler_config,
-                                 "/scheduler/scheduler_config.json"));
+    ck_assert_ptr_nonnull(
+        strstr(info.scheduler_config, "/scheduler/scheduler_config.json"));
     ck_assert_int_eq(info.n_state_dims, 3);
     ck_assert_uint_eq(info.state_dims[0], 4);
     ck_assert_uint_eq(info.state_dims[1], 8);

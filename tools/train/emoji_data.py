@@ -34,9 +34,9 @@ TONES = ("light skin tone", "medium light skin tone", "medium skin tone",
 
 # Share of the training samples that each Unicode group gets, in percent.
 GROUP_SHARE = {
-    "Smileys & Emotion": 12, "People & Body": 22, "Animals & Nature": 11,
-    "Food & Drink": 10, "Travel & Places": 13, "Activities": 6,
-    "Objects": 14, "Symbols": 9, "Flags": 3,
+    "Smileys & Emotion": 12, "People & Body": 19, "Animals & Nature": 12,
+    "Food & Drink": 11, "Travel & Places": 14, "Activities": 6,
+    "Objects": 15, "Symbols": 9, "Flags": 2,
 }
 
 
@@ -82,7 +82,7 @@ def read_keywords():
 
 
 def read_emoji():
-    """Yield (characters, name, group, subgroup) of every fully-qualified emoji."""
+    """Yield (characters, name, group, subgroup, version) of every fully-qualified emoji."""
     group = subgroup = ""
     for line in EMOJI_TEST.read_text(encoding="utf-8").splitlines():
         if line.startswith("# group: "):
@@ -92,8 +92,8 @@ def read_emoji():
         elif "; fully-qualified" in line:
             codes, comment = line.split(";", 1)
             characters = "".join(chr(int(code, 16)) for code in codes.split())
-            name = re.match(r".*?#\s+\S+\s+E[0-9.]+\s+(.*)", comment).group(1)
-            yield characters, name, group, subgroup
+            version, name = re.match(r".*?#\s+\S+\s+E([0-9.]+)\s+(.*)", comment).groups()
+            yield characters, name, group, subgroup, float(version)
 
 
 def render(font, characters):
@@ -125,7 +125,7 @@ def build(held_out_file):
     font = ImageFont.truetype(str(FONT), STRIKE, layout_engine=ImageFont.Layout.RAQM)
     keywords = read_keywords()
     rows, images, seen = [], [], set()
-    for characters, name, group, subgroup in read_emoji():
+    for characters, name, group, subgroup, version in read_emoji():
         role, tones = split_tone(name)
         if len(set(tones)) > 1:
             continue            # couples of two tones: 500 near-copies
@@ -136,12 +136,14 @@ def build(held_out_file):
         tone = tones[0] if tones else ""
         held_out = bool(tone) and group == "People & Body" and is_held_out(role, tone)
         plain = characters.replace("\ufe0f", "")
-        rows.append((caption(name), keywords.get(plain, ""), group, subgroup, role, tone, held_out))
+        rows.append((caption(name), keywords.get(plain, ""), group, subgroup, role, tone, held_out,
+                     version))
         images.append(image)
 
     columns = list(zip(*rows))
     data = {key: np.array(column) for key, column in
-            zip(("name", "keywords", "group", "subgroup", "role", "tone", "held_out"), columns)}
+            zip(("name", "keywords", "group", "subgroup", "role", "tone", "held_out", "version"),
+                columns)}
     data["image"] = np.stack(images)
     data["weight"] = sample_weights(data)
     held = data["name"][data["held_out"]]
@@ -150,14 +152,15 @@ def build(held_out_file):
 
 
 def sample_weights(data):
-    """Probability of each picture in a training batch: GROUP_SHARE, then even inside the group.
+    """Probability of each picture in a training batch: GROUP_SHARE, then inside the group.
 
-    People are even by role first, and the toneless picture counts for two.
+    The first emoji sets (versions below 1), which everybody knows, count double.  People are even
+    by role first, and the toneless picture counts for two.
     """
     weight = np.zeros(len(data["name"]))
     for group, share in GROUP_SHARE.items():
         inside = (data["group"] == group) & ~data["held_out"]
-        part = inside.astype(float)
+        part = inside * np.where(data["version"] < 1, 2.0, 1.0)
         if group == "People & Body":
             for role in set(data["role"][inside]):
                 rows = inside & (data["role"] == role)

@@ -74,8 +74,8 @@ Seconds are wall-clock seconds on a machine shared with other work.
 """
 
 
-def load_parts(work):
-    """The trained parts (averaged U-Net and text encoder) and their training states."""
+def load_parts(work, averaged):
+    """The trained parts (U-Net and text encoder averaged, or as last stepped) and their training states."""
     vae_state = torch.load(work / "vae.pt")
     unet_state = torch.load(work / "unet.pt")
     latents = torch.load(work / "latents.pt")
@@ -84,8 +84,10 @@ def load_parts(work):
     models = torch.nn.ModuleDict({
         "text": CLIPTextModel(CLIPTextConfig(**emoji_unet.TEXT_CONFIG)),
         "unet": UNet2DConditionModel(**emoji_unet.UNET_CONFIG)})
-    for parameter, value in zip(models.parameters(), unet_state["average"]):
-        parameter.data.copy_(value)
+    models.load_state_dict(unet_state["models"])
+    if averaged:
+        for parameter, value in zip(models.parameters(), unet_state["average"]):
+            parameter.data.copy_(value)
     return vae.eval(), models["text"].eval(), models["unet"].eval(), vae_state, unet_state
 
 
@@ -93,9 +95,9 @@ def count(model):
     return sum(p.numel() for p in model.parameters())
 
 
-def export(work, out, guidance):
+def export(work, out, guidance, averaged):
     """Write the model directory."""
-    vae, text, unet, vae_state, unet_state = load_parts(work)
+    vae, text, unet, vae_state, unet_state = load_parts(work, averaged)
     data = emoji_data.load(work)
     score_file = work / "score.json"
     score = "not measured yet"
@@ -151,9 +153,10 @@ def main():
     parser.add_argument("--work", type=pathlib.Path, required=True, help="scratch directory")
     parser.add_argument("--out", type=pathlib.Path, required=True, help="model directory to write")
     parser.add_argument("--guidance", type=float, default=3.0, help="recommended in the card")
+    parser.add_argument("--last", action="store_true", help="the last weights, not their average")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    export(args.work, args.out.resolve(), args.guidance)
+    export(args.work, args.out.resolve(), args.guidance, not args.last)
 
 
 if __name__ == "__main__":

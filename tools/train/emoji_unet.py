@@ -104,7 +104,7 @@ class Batches:
         rows = torch.multinomial(self.weight, self.batch, replacement=True)
         tokens = self.names[rows].clone()
         chance = torch.rand(self.batch)
-        tokens[chance < 0.18] = self.keywords[rows[chance < 0.18]]
+        tokens[chance < 0.13] = self.keywords[rows[chance < 0.13]]
         tokens[chance < 0.10] = self.empty
         return self.latents[rows].contiguous(memory_format=torch.channels_last), tokens
 
@@ -135,7 +135,7 @@ def train(rank, args):
     signal = scheduler.alphas_cumprod
     snr = signal / (1 - signal)
     weight = snr.clamp(max=GAMMA) / snr
-    clock = trainlib.Clock(args.minutes, state["spent"])
+    clock = trainlib.Clock(args.minutes, state["spent"], warm_up=1 if "optimiser" in state else 50)
     step, progress, mean = state["step"], 0.0, state.get("loss")
     while progress < 1.0:
         latents, tokens = batches.draw()
