@@ -42,15 +42,15 @@ check_job() {
         complain "$name: did not converge"
 }
 
-# The parallel run ends where the sequential one does: a final state within 0.2 %,
-# which is far above 40 dB in the picture.
+# The parallel run ends where the sequential one does: a final state within 1 %,
+# the bound of `verify`; in the picture that is above 40 dB.
 check_sequential() {
     name=$(basename "$1" .pb)
     "$PICARD_DAG" run "$1" -q -o "$out/$name-p" || complain "$name: status $?"
     "$PICARD_DAG" run "$1" -q --set solver.method=sequential \
         -o "$out/$name-s" || complain "$name: sequential: status $?"
     tests/npy_distance "$out/$name-p/sample-000.npy" \
-        "$out/$name-s/sample-000.npy" 0.002 ||
+        "$out/$name-s/sample-000.npy" 0.01 ||
         complain "$name: parallel and sequential end in different states"
     grep -q '"stop": "sequential"' "$out/$name-s/run.json" ||
         complain "$name: the sequential run does not say so"
