@@ -80,11 +80,11 @@ typedef struct pdag_cpu_kernels {
     /** One row of output: top and low are two rows of [2 n][c]. */
     void (*avg_pool2)(size_t n, size_t c, const void *top, const void *low,
                       void *y);
-    /** Float32 whatever the elements: x[p][c] -> y[ceil(c/16)][p][16], padded
-     *  with zeros; and back, plus residual[p][c] (NULL: none; may be y). */
-    void (*to_blocks)(size_t p, size_t c, const float *x, float *y);
+    /** x[p][c] -> float32 y[ceil(c/16)][p][16], padded with zeros; and back,
+     *  plus residual[p][c] (NULL: none; may be y). */
+    void (*to_blocks)(size_t p, size_t c, const void *x, float *y);
     void (*from_blocks)(size_t p, size_t c, const float *x,
-                        const float *residual, float *y);
+                        const void *residual, void *y);
     void (*attend)(const pdag_cpu_head *head);
     size_t (*head_scratch)(size_t n_q, size_t head_dim);
     void (*softmax)(const pdag_cpu_softmax *s);

@@ -84,8 +84,8 @@ static pdag_status onednn_open(int device, pdag_precision precision,
     dnn->base.act_size = bf16 ? 2 : 4;
     dnn->type = bf16 ? dnnl_bf16 : dnnl_f32;
     dnn->kernels = pdag_cpu_kernels_select(bf16);
-    dnn->winograd = !bf16 && has_isa(dnnl_cpu_isa_avx512_core);
     dnn->matrix_unit = bf16 && has_isa(dnnl_cpu_isa_avx512_core_amx);
+    dnn->winograd = !dnn->matrix_unit && has_isa(dnnl_cpu_isa_avx512_core);
     snprintf(dnn->base.description, sizeof dnn->base.description,
              "CPU, oneDNN %d.%d.%d, %s loops", version->major, version->minor,
              version->patch, dnn->kernels->isa);

@@ -157,10 +157,9 @@ static dnnl_status_t conv_create(dnnl_engine_t engine, const pdag_dnn_op *op,
 {
     dnnl_convolution_desc_t desc;
     dnnl_status_t status = dnnl_convolution_forward_desc_init(
-        &desc, dnnl_forward_inference, algorithm(op),
-        pdag_md_get(&op->src), pdag_md_get(&op->weights),
-        pdag_md_get(&op->bias), pdag_md_get(&op->dst), op->strides,
-        op->pad_before, op->pad_after);
+        &desc, dnnl_forward_inference, algorithm(op), pdag_md_get(&op->src),
+        pdag_md_get(&op->weights), pdag_md_get(&op->bias),
+        pdag_md_get(&op->dst), op->strides, op->pad_before, op->pad_after);
 
     if (status != dnnl_success)
         return status;

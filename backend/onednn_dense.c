@@ -75,10 +75,9 @@ static pdag_status describe_linear(const pdag_onednn *dnn, const pdag_weight *w,
     return status;
 }
 
-pdag_status pdag_onednn_describe_conv(const pdag_onednn *dnn,
-                                      const pdag_weight *w, size_t b, size_t h,
+pdag_status pdag_onednn_describe_conv(const pdag_weight *w, size_t b, size_t h,
                                       size_t width, dnnl_format_tag_t tag,
-                                      pdag_dnn_op *op)
+                                      dnnl_data_type_t type, pdag_dnn_op *op)
 {
     const pdag_weight_shape *s = &w->shape;
     const dnnl_dim_t oh = (dnnl_dim_t)pdag_conv_out(
@@ -92,8 +91,7 @@ pdag_status pdag_onednn_describe_conv(const pdag_onednn *dnn,
     const dnnl_dims_t w_dims = {out, in, (dnnl_dim_t)s->kh, (dnnl_dim_t)s->kw};
     const dnnl_dims_t b_dims = {out};
     const dnnl_dims_t y_dims = {(dnnl_dim_t)b, out, oh, ow};
-    pdag_status status =
-        pdag_md_init(4, x_dims, dnn->type, tag, NULL, &op->src);
+    pdag_status status = pdag_md_init(4, x_dims, type, tag, NULL, &op->src);
 
     op->strides[0] = op->strides[1] = (dnnl_dim_t)w->stride;
     op->pad_before[0] = (dnnl_dim_t)w->pad_top;
@@ -101,12 +99,12 @@ pdag_status pdag_onednn_describe_conv(const pdag_onednn *dnn,
     op->pad_after[0] = (dnnl_dim_t)w->pad_bottom;
     op->pad_after[1] = (dnnl_dim_t)w->pad_right;
     if (status == PDAG_OK)
-        status = pdag_md_init(4, w_dims, dnn->type, dnnl_format_tag_any, NULL,
+        status = pdag_md_init(4, w_dims, type, dnnl_format_tag_any, NULL,
                               &op->weights);
     if (status == PDAG_OK && w->bias != NULL)
         status = pdag_md_init(1, b_dims, dnnl_f32, dnnl_a, NULL, &op->bias);
     if (status == PDAG_OK)
-        status = pdag_md_init(4, y_dims, dnn->type, tag, NULL, &op->dst);
+        status = pdag_md_init(4, y_dims, type, tag, NULL, &op->dst);
     return status;
 }
 
@@ -200,7 +198,8 @@ static pdag_status conv_direct(pdag_onednn *dnn, const pdag_weight *w, size_t b,
         op.act = dnnl_alg_kind_undef;
         op.residual =
             accumulate ? PDAG_DNN_RESIDUAL_IN_PLACE : PDAG_DNN_RESIDUAL_NONE;
-        status = pdag_onednn_describe_conv(dnn, w, b, h, width, dnnl_nhwc, &op);
+        status = pdag_onednn_describe_conv(w, b, h, width, dnnl_nhwc, dnn->type,
+                                           &op);
         if (status == PDAG_OK)
             status = pdag_onednn_add_plan(dnn, w, &op, key);
         pdag_onednn_clear_op(&op);

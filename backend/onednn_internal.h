@@ -116,11 +116,11 @@ pdag_status pdag_onednn_weight_layout(pdag_onednn *dnn, pdag_weight *weight,
 
 /* onednn_dense.c */
 
-/** Descriptors of a convolution of b images, activations laid out as `tag`. */
-pdag_status pdag_onednn_describe_conv(const pdag_onednn *dnn,
-                                      const pdag_weight *w, size_t b, size_t h,
+/** Descriptors of a convolution of b images, in numbers of `type` and with
+ *  activations laid out as `tag`. */
+pdag_status pdag_onednn_describe_conv(const pdag_weight *w, size_t b, size_t h,
                                       size_t width, dnnl_format_tag_t tag,
-                                      pdag_dnn_op *op);
+                                      dnnl_data_type_t type, pdag_dnn_op *op);
 void pdag_onednn_clear_op(pdag_dnn_op *op);
 /** Make a plan for `op` with the weight's numbers in the layout it asks for. */
 pdag_status pdag_onednn_add_plan(pdag_onednn *dnn, const pdag_weight *weight,

@@ -24,6 +24,12 @@ void pdag_onednn_weight_destroy(pdag_backend *be, pdag_weight *weight)
     free(weight);
 }
 
+/* Element type of the copy as in the file. */
+static dnnl_data_type_t file_type(const pdag_onednn *dnn, const pdag_weight *w)
+{
+    return w->winograd ? dnnl_f32 : dnn->type;
+}
+
 /* The order of the file: [out][in] seen as the matrix [in][out] that a matmul
  * wants, or [out][in][kh][kw]. */
 static pdag_status file_md(const pdag_onednn *dnn, const pdag_weight *w,
@@ -35,12 +41,13 @@ static pdag_status file_md(const pdag_onednn *dnn, const pdag_weight *w,
     if (w->kind == PDAG_WEIGHT_LINEAR) {
         const dnnl_dims_t dims = {in, out};
 
-        return pdag_md_init(2, dims, dnn->type, dnnl_ba, NULL, md_out);
+        return pdag_md_init(2, dims, file_type(dnn, w), dnnl_ba, NULL, md_out);
     } else {
         const dnnl_dims_t dims = {out, in, (dnnl_dim_t)w->shape.kh,
                                   (dnnl_dim_t)w->shape.kw};
 
-        return pdag_md_init(4, dims, dnn->type, dnnl_oihw, NULL, md_out);
+        return pdag_md_init(4, dims, file_type(dnn, w), dnnl_oihw, NULL,
+                            md_out);
     }
 }
 
@@ -77,8 +84,12 @@ static pdag_status read_rows(const pdag_onednn *dnn,
         size_t n = w->shape.out - first < step ? w->shape.out - first : step;
 
         pdag_weight_read_rows(desc, &w->shape, first, n, rows);
-        dnn->kernels->narrow(n * row, rows,
-                             data + first * row * dnn->base.act_size);
+        if (file_type(dnn, w) == dnnl_f32)
+            memcpy(data + first * row * sizeof(float), rows,
+                   n * row * sizeof(float));
+        else
+            dnn->kernels->narrow(n * row, rows,
+                                 data + first * row * dnn->base.act_size);
     }
     free(rows);
     return PDAG_OK;
@@ -93,15 +104,13 @@ static pdag_status read_matrix(const pdag_onednn *dnn,
 
     if (status != PDAG_OK)
         return status;
-    status = pdag_alloc_tensor(w->shape.out * w->shape.in,
-                               w->shape.kh * w->shape.kw * dnn->base.act_size,
-                               w->name, &data);
+    status = pdag_alloc_tensor(pdag_md_bytes(&md), 1, w->name, &data);
     if (status != PDAG_OK) {
         pdag_md_clear(&md);
         return status;
     }
     add_copy(w, (pdag_onednn_copy){md, data});
-    w->unused = true;
+    w->unused = !w->winograd;
     return read_rows(dnn, desc, w, data);
 }
 
@@ -145,11 +154,10 @@ pdag_status pdag_onednn_weight_create(pdag_backend *be,
     w->pad_bottom = desc->pad_bottom;
     w->pad_right = desc->pad_right;
     w->name = pdag_xstrdup(name != NULL ? name : "weight");
+    w->winograd = pdag_onednn_winograd_suits(pdag_onednn_of(be), w);
     status = read_floats(desc, w);
     if (status == PDAG_OK && w->kind != PDAG_WEIGHT_VECTOR)
         status = read_matrix(pdag_onednn_of(be), desc, w);
-    w->winograd = pdag_onednn_winograd_suits(pdag_onednn_of(be), w);
-    w->unused = w->unused && !w->winograd;
     if (status != PDAG_OK) {
         pdag_onednn_weight_destroy(be, w);
         return status;

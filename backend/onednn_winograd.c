@@ -46,8 +46,8 @@ static pdag_status find_plan(pdag_onednn *dnn, const pdag_weight *weight,
     op.what = "convolution (Winograd)";
     op.act = dnnl_alg_kind_undef;
     op.winograd = true;
-    status =
-        pdag_onednn_describe_conv(dnn, weight, b, h, width, dnnl_nChw16c, &op);
+    status = pdag_onednn_describe_conv(weight, b, h, width, dnnl_nChw16c,
+                                       dnnl_f32, &op);
     if (status == PDAG_OK)
         status = pdag_onednn_add_plan(dnn, weight, &op, key);
     pdag_onednn_clear_op(&op);
@@ -73,8 +73,9 @@ typedef struct extent {
 
 static pdag_status run_blocked(pdag_onednn *dnn, const pdag_weight *w,
                                const pdag_onednn_plan *plan, const extent *e,
-                               const float *x, const float *residual, float *y)
+                               const char *x, const char *residual, char *y)
 {
+    const size_t size = dnn->base.act_size;
     const size_t in = w->shape.in;
     const size_t out = w->shape.out;
     const size_t p_in = e->h * e->width;
@@ -91,14 +92,14 @@ static pdag_status run_blocked(pdag_onednn *dnn, const pdag_weight *w,
     from = work;
     to = from + n_from;
     for (size_t i = 0; i < e->b; i++)
-        dnn->kernels->to_blocks(p_in, in, x + i * p_in * in,
+        dnn->kernels->to_blocks(p_in, in, x + i * p_in * in * size,
                                 from + i * p_in * blocked(in));
     status = pdag_onednn_plan_run(dnn, plan, from, plan->weights_ptr, w->bias,
                                   NULL, to);
     if (status != PDAG_OK)
         return status;
     for (size_t i = 0; i < e->b; i++) {
-        const size_t at = i * p_out * out;
+        const size_t at = i * p_out * out * size;
 
         dnn->kernels->from_blocks(p_out, out, to + i * p_out * blocked(out),
                                   residual != NULL ? residual + at : NULL,

@@ -191,7 +191,7 @@ pdag_status pdag_config_sample_size(const pdag_json *json, size_t *height_out,
                           "%s: sample_size: missing; needed to know the size "
                           "of a state",
                           json->path);
-    status = pdag_config_sizes(json, "sample_size", 2, 1, 65536, 1, sides);
+    status = pdag_config_sizes(json, "sample_size", 2, 1, 8192, 1, sides);
     if (status != PDAG_OK)
         return status;
     *height_out = sides[0];

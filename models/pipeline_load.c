@@ -87,6 +87,11 @@ static pdag_status check_fit(const pdag_layout *layout,
     if (pipeline->text != NULL)
         floats =
             pipeline->n_tokens * pdag_clip_text_describe(pipeline->text)->width;
+    if (network->cond_dim > 0 && pipeline->text == NULL)
+        return pdag_error(PDAG_ERR_UNSUPPORTED,
+                          "%s: %s takes prompts, but there is no text encoder; "
+                          "give the folder of the whole pipeline",
+                          layout->network, network->ops->name);
     if (network->cond_dim != floats)
         return pdag_error(PDAG_ERR_SHAPE,
                           "%s: the network reads conditions of %zu floats, but "

@@ -344,7 +344,7 @@ START_TEST(bad_folder)
 {
     pdag_pipeline_info info;
     pdag_inspection inspection;
-    char path[256];
+    char path[FIXTURE_PATH_BYTES];
 
     ck_assert_int_eq(pdag_pipeline_inspect("/nonexistent/model", &info),
                      PDAG_ERR_INPUT);
@@ -359,6 +359,9 @@ START_TEST(bad_folder)
     snprintf(path, sizeof path, "%s/model_index.json", folder);
     ck_assert_int_eq(pdag_pipeline_inspect(path, &info), PDAG_ERR_UNSUPPORTED);
     says("not a folder");
+    fixture_path("unet-condition-odd", path);
+    ck_assert_int_eq(pdag_pipeline_inspect(path, &info), PDAG_ERR_UNSUPPORTED);
+    says("text encoder");
 }
 END_TEST
 

@@ -29,7 +29,8 @@ pdag_install() {
         fi
     done
     # shellcheck disable=SC2086
-    DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq $missing
+    $sudo env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -y -qq --no-install-recommends $missing
 }
 
 # Configure (once, or again when the arguments changed) and make, in build/.

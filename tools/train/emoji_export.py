@@ -133,6 +133,7 @@ def export(work, out, guidance, averaged):
         if source.is_file():
             target = out / source.relative_to(temporary)
             target.parent.mkdir(parents=True, exist_ok=True)
+            source.chmod(0o644)
             source.replace(target)
     shutil.rmtree(temporary)
     total = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
