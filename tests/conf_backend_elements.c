@@ -18,8 +18,12 @@ START_TEST(test_activate)
         for (int act = PDAG_ACT_NONE; act <= PDAG_ACT_RELU; act++)
             for (int in_place = 0; in_place < 2; in_place++) {
                 const size_t n = sizes[s];
+                /* A few values alone must not all lie in the left tail, where
+                   1 + erf(x) cancels and a relative error says nothing. */
+                const float range = n < 16 ? 1.0f : 12.0f;
                 char what[96];
-                conf_tensor *x = conf_tensor_of(n, conf_floats(n, 12.0f, 0.0f));
+                conf_tensor *x =
+                    conf_tensor_of(n, conf_floats(n, range, 0.0f));
                 conf_tensor *y = in_place ? x : conf_output(n);
 
                 if (in_place)
