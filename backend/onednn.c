@@ -56,6 +56,19 @@ static pdag_status check_open(int device, pdag_precision precision)
     return PDAG_OK;
 }
 
+/* What oneDNN's kernels are chosen by: ranks that differ here may differ in their
+   last bits, and run.json must say so. */
+static const char *isa_name(void)
+{
+    if (has_isa(dnnl_cpu_isa_avx512_core_amx))
+        return "AMX";
+    if (has_isa(dnnl_cpu_isa_avx512_core_bf16))
+        return "AVX512-BF16";
+    if (has_isa(dnnl_cpu_isa_avx512_core))
+        return "AVX-512";
+    return has_isa(dnnl_cpu_isa_avx2) ? "AVX2" : "SSE or AVX";
+}
+
 /* One thread a process unless the user asks for more: ranks are the
    parallelism, threads that wait spin on the cores of other ranks, and their
    number must not change the bits. */
@@ -87,8 +100,8 @@ static pdag_status onednn_open(int device, pdag_precision precision,
     dnn->matrix_unit = bf16 && has_isa(dnnl_cpu_isa_avx512_core_amx);
     dnn->winograd = !dnn->matrix_unit && has_isa(dnnl_cpu_isa_avx512_core);
     snprintf(dnn->base.description, sizeof dnn->base.description,
-             "CPU, oneDNN %d.%d.%d, %s loops", version->major, version->minor,
-             version->patch, dnn->kernels->isa);
+             "CPU (%s), oneDNN %d.%d.%d, %s loops", isa_name(), version->major,
+             version->minor, version->patch, dnn->kernels->isa);
     status = pdag_dnn_check(dnnl_engine_create(&dnn->engine, dnnl_cpu, 0),
                             "CPU engine");
     if (status == PDAG_OK)

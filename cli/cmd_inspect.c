@@ -74,9 +74,10 @@ static json_t *inspection_json(const pdag_inspection *in)
 
     for (size_t i = 0; i < in->n_parts; i++)
         json_array_append_new(parts, part_json(&in->parts[i]));
-    return json_pack("{s:s, s:s, s:s, s:b, s:s?, s:o, s:o}", "path", in->path,
+    return json_pack("{s:s, s:s, s:s, s:b, s:s?, s:o, s:o, s:o}", "path", in->path,
                      "format", in->format, "class", in->class_name, "runnable",
-                     in->runnable, "error", in->error, "parts", parts, "model",
+                     in->runnable, "error", in->error, "parts", parts, "ignored",
+                     names_json(in->ignored, in->n_ignored), "model",
                      in->runnable ? info_json(&in->info) : json_null());
 }
 
@@ -139,6 +140,7 @@ static void print_text(const json_t *root)
            json_string_value(json_object_get(root, "class")));
     json_array_foreach(json_object_get(root, "parts"), i, part)
         print_part(part);
+    print_names("parts not used", json_object_get(root, "ignored"));
     if (json_is_object(model))
         print_model(model);
     printf("  %s\n", json_is_true(json_object_get(root, "runnable"))
