@@ -14,5 +14,5 @@ if [ "$(id -u)" = 0 ]; then
     export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 fi
 echo '+ mpirun -np 8 build/picard-dag run examples/sd.pb'
-mpirun -np 8 build/picard-dag run examples/sd.pb
+mpirun -np 8 build/picard-dag run examples/sd.pb --force
 echo "The picture: $PWD/picard-dag-out/sample-000.png"

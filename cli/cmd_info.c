@@ -61,6 +61,7 @@ static int command_info(pdag_cli *cli, int argc, char **argv)
     for (const pdag_network_class *const *c = pdag_network_list(); *c != NULL;
          c++)
         printf("network         %s\n", (*c)->name);
+    printf("sampler         ddim\nsampler         ddpm\n");
     for (const pdag_solver_ops *const *s = pdag_solver_list(); *s != NULL; s++)
         printf("solver          %s\n", (*s)->name);
     return PDAG_EXIT_OK;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/fatal.h"
 #include "base/mem.h"
 #include "cli/cli.h"
 #include "cli/output.h"
@@ -71,6 +72,15 @@ static int misuse(const char *text, const char *what)
     return PDAG_EXIT_MISUSE;
 }
 
+/* Of a cluster of short options only the letter is known. */
+static int unknown_option(char **argv)
+{
+    char letter[3] = {'-', (char)optopt, '\0'};
+
+    return misuse("unknown option: ", optopt > 0 && optopt < 256
+                                          ? letter : argv[optind - 1]);
+}
+
 static int show_fields(void)
 {
     char *text = pdag_job_fields_text();
@@ -94,6 +104,8 @@ static int parse_options(int argc, char **argv, options *o)
             o->set[o->n_set++] = optarg;
             break;
         case 'o':
+            if (optarg[0] == '\0')
+                return misuse("option needs a value: ", "-o");
             free(o->output_set);
             o->output_set = pdag_xasprintf("output=%s", optarg);
             break;
@@ -117,7 +129,7 @@ static int parse_options(int argc, char **argv, options *o)
         case ':':
             return misuse("option needs a value: ", argv[optind - 1]);
         default:
-            return misuse("unknown option: ", argv[optind - 1]);
+            return unknown_option(argv);
         }
     }
     if (optind + 1 != argc)
@@ -137,8 +149,11 @@ static void *local_worker_main(void *argument)
     local_worker *local = argument;
     int exit_status;
 
-    /* A failure of this side is an endpoint that nobody reads any more. */
-    (void)pdag_worker_run(&local->config, local->endpoint, &exit_status);
+    /* It reports its failures to the scheduler; one that keeps it from doing so
+       leaves nothing to wait for. */
+    if (pdag_worker_run(&local->config, local->endpoint, &exit_status) !=
+        PDAG_OK)
+        pdag_fatal_at(__FILE__, __LINE__, "%s", pdag_error_text());
     return NULL;
 }
 
@@ -221,26 +236,23 @@ static int exit_status_of(const session *s, pdag_status status,
                                                    : PDAG_EXIT_OK;
 }
 
-/* STOP to everyone, their counters back; a worker that stays silent takes the
-   whole job along rather than leaving it hanging. */
-static void release_workers(session *s, int exit_status,
+/* STOP to everyone, their counters back; false where a worker stays silent. */
+static bool release_workers(session *s, int exit_status,
                             pdag_run_result *result)
 {
     double patience = exit_status == PDAG_EXIT_OK
                           ? PATIENCE_SECONDS : PATIENCE_AFTER_FAILURE_SECONDS;
 
     if (pdag_run_stop_workers(s->comm, exit_status, patience, result) !=
-        PDAG_OK) {
-        fprintf(stderr, "picard-dag: %s\n", pdag_error_text());
-        pdag_mpi_abort(exit_status != PDAG_EXIT_OK ? exit_status
-                                                   : PDAG_EXIT_FAILED);
-    }
+        PDAG_OK)
+        return false;
     if (s->local.started)
         pthread_join(s->local.thread, NULL);
     pdag_comm_destroy(s->comm);
     pdag_comm_destroy(s->local.endpoint);
     s->comm = NULL;
     s->local.endpoint = NULL;
+    return true;
 }
 
 static void say_where(const session *s, const pdag_run_result *result)
@@ -260,9 +272,11 @@ static int work(session *s, pdag_cli *cli)
     pdag_run_result result;
     char *failure = NULL;
     int exit_status;
+    bool released;
     pdag_status status;
 
     pdag_setup_run(&s->setup, &run);
+    run.first_rank = s->options.dedicated ? 1 : 0;
     run.sink.user = s;
     run.sink.sample_done = sample_done;
     run.sink.progress = progress;
@@ -273,9 +287,11 @@ static int work(session *s, pdag_cli *cli)
         pdag_cli_fail(status);
     }
     exit_status = exit_status_of(s, status, &result);
-    release_workers(s, exit_status, &result);
+    released = release_workers(s, exit_status, &result);
     /* Nothing was started where the model could not be loaded. */
-    if (exit_status != PDAG_EXIT_MISUSE) {
+    if (exit_status == PDAG_EXIT_MISUSE) {
+        pdag_output_withdraw(&s->output);
+    } else {
         status = pdag_output_run(&s->output, &result, cli->n_ranks,
                                  s->options.dedicated, exit_status, failure);
         if (status != PDAG_OK && exit_status != PDAG_EXIT_FAILED)
@@ -283,9 +299,41 @@ static int work(session *s, pdag_cli *cli)
         else if (failure == NULL)
             say_where(s, &result);
     }
+    /* A worker that stays silent takes the whole job along rather than leaving
+       it hanging; what there is to keep has been written. */
+    if (!released) {
+        if (failure == NULL)
+            fprintf(stderr, "picard-dag: a worker did not answer at the end\n");
+        pdag_mpi_abort(exit_status);
+    }
     pdag_run_result_clear(&result);
     free(failure);
     return exit_status;
+}
+
+/* Known before anything is made or sent: the backend takes the precision. */
+static pdag_status try_backend(const session *s)
+{
+    pdag_backend *be;
+    pdag_status status;
+
+    if (s->options.dedicated)
+        return PDAG_OK; /* this rank evaluates nothing */
+    status = pdag_backend_open(s->setup.job->model.backend, 0,
+                               s->setup.precision, &be);
+    if (status != PDAG_OK)
+        return pdag_error_prefix(status, "model.backend, model.precision");
+    be->ops->close(be);
+    return PDAG_OK;
+}
+
+/* The model's own sampler may be one that this version has not. */
+static void say_sampler(const session *s)
+{
+    if (!s->options.quiet && s->setup.replaced_sampler[0] != '\0')
+        fprintf(stderr, "picard-dag: the model's %s is not available in this "
+                "version: sampler.kind is %s\n", s->setup.replaced_sampler,
+                s->setup.job->sampler.kind);
 }
 
 static int run_session(session *s, pdag_cli *cli)
@@ -299,6 +347,12 @@ static int run_session(session *s, pdag_cli *cli)
                                &s->setup);
     if (status != PDAG_OK)
         return pdag_cli_fail(status);
+    say_sampler(s);
+    status = try_backend(s);
+    if (status != PDAG_OK) {
+        pdag_setup_clear(&s->setup);
+        return pdag_cli_fail(status);
+    }
     status = pdag_output_open(&s->setup, "run", s->options.save_trajectory,
                               s->options.force, &s->output);
     if (status == PDAG_OK)

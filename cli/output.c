@@ -30,9 +30,50 @@ static void time_text(char text[32])
 
 /* The folder. */
 
-/* Whether run.json in the folder is of the same job, apart from where it writes;
-   also true where there is none. */
-static bool same_job(const char *path, const pdag_job *job)
+/* run.json, or "sample-", digits and one of our endings. */
+static bool is_ours(const char *name)
+{
+    static const char *const endings[] = {".png", ".npy", ".trajectory.npy"};
+    size_t digits;
+
+    if (strcmp(name, "run.json") == 0)
+        return true;
+    if (strncmp(name, "sample-", 7) != 0)
+        return false;
+    digits = strspn(name + 7, "0123456789");
+    for (size_t i = 0; digits > 0 && i < sizeof endings / sizeof endings[0]; i++)
+        if (strcmp(name + 7 + digits, endings[i]) == 0)
+            return true;
+    return false;
+}
+
+/* Call `take` for every result in the folder, or only count them. */
+static size_t each_result(const char *folder, int (*take)(const char *path))
+{
+    DIR *dir = opendir(folder);
+    struct dirent *entry;
+    size_t n = 0;
+
+    if (dir == NULL)
+        return 0;
+    while ((entry = readdir(dir)) != NULL) {
+        if (is_ours(entry->d_name)) {
+            char *path = pdag_xasprintf("%s/%s", folder, entry->d_name);
+
+            n++;
+            if (take != NULL)
+                take(path);
+            free(path);
+        }
+    }
+    closedir(dir);
+    return n;
+}
+
+/* Whether the folder holds nothing of ours, or the results of the same job,
+   apart from where it writes.  Results without run.json are of a run that was
+   cut off: nobody knows of which job. */
+static bool same_job(const char *folder, const char *path, const pdag_job *job)
 {
     pdag_json there;
     json_t *ours;
@@ -40,7 +81,7 @@ static bool same_job(const char *path, const pdag_job *job)
     bool same;
 
     if (access(path, F_OK) != 0)
-        return true;
+        return each_result(folder, NULL) == 0;
     if (pdag_json_read(path, &there) != PDAG_OK)
         return false;
     theirs = json_object_get(there.root, "job");
@@ -54,49 +95,28 @@ static bool same_job(const char *path, const pdag_job *job)
     return same;
 }
 
-static bool is_ours(const char *name)
-{
-    return strncmp(name, "sample-", 7) == 0 || strcmp(name, "run.json") == 0;
-}
-
-static void remove_results(const char *folder)
-{
-    DIR *dir = opendir(folder);
-    struct dirent *entry;
-
-    if (dir == NULL)
-        return;
-    while ((entry = readdir(dir)) != NULL) {
-        if (is_ours(entry->d_name)) {
-            char *path = pdag_xasprintf("%s/%s", folder, entry->d_name);
-
-            unlink(path);
-            free(path);
-        }
-    }
-    closedir(dir);
-}
-
 pdag_status pdag_output_open(const pdag_setup *setup, const char *command,
                              bool save_trajectory, bool force,
                              pdag_output *output_out)
 {
     const char *folder = setup->job->output;
     char *report = pdag_xasprintf("%s/run.json", folder);
-    bool same = same_job(report, setup->job);
+    bool same = same_job(folder, report, setup->job);
+    bool there = access(folder, F_OK) == 0;
     pdag_output output;
     pdag_status status;
 
     free(report);
     if (!same && !force)
         return pdag_error(PDAG_ERR_ARG, "output: %s: holds another job's "
-                          "results (use another folder, or --force)", folder);
+                          "results, or those of a run that was cut off (use "
+                          "another folder, or --force)", folder);
     status = pdag_folder_make(folder);
     if (status != PDAG_OK)
         return status;
-    if (!same)
-        remove_results(folder);
     memset(&output, 0, sizeof output);
+    output.made_folder = !there;
+    output.replace = !same;
     output.setup = setup;
     output.command = command;
     output.save_trajectory = save_trajectory;
@@ -111,6 +131,20 @@ void pdag_output_clear(pdag_output *output)
 {
     json_decref(output->samples);
     output->samples = NULL;
+}
+
+void pdag_output_withdraw(pdag_output *output)
+{
+    if (output->made_folder)
+        rmdir(output->setup->job->output);
+}
+
+/* The old results go when the first new one is about to be written. */
+static void make_room(pdag_output *output)
+{
+    if (output->replace)
+        each_result(output->setup->job->output, unlink);
+    output->replace = false;
 }
 
 /* One sample. */
@@ -153,11 +187,17 @@ static pdag_status write_picture(const pdag_output *o, const char *name,
     return status;
 }
 
-/* Residuals of all rounds as rows of N numbers, null where not evaluated. */
+/* A sequential run of 10000 steps would be 100 million entries, nearly all null. */
+#define MOST_HISTORY 10000000
+
+/* Residuals of all rounds as rows of N numbers, null where not evaluated; empty
+   where that were too many. */
 static json_t *history_json(const pdag_sample_result *r)
 {
     json_t *rounds = json_array();
 
+    if (r->n_history * r->n_rows > MOST_HISTORY)
+        return rounds;
     for (size_t k = 0; k < r->n_history; k++) {
         const pdag_round_record *record = &r->history[k];
         json_t *row = json_array();
@@ -191,7 +231,9 @@ static json_t *sample_json(const pdag_sample_result *r, const char *image,
     json_t *residuals = json_array();
 
     for (size_t i = 0; i < r->n_rows; i++)
-        json_array_append_new(residuals, json_real(r->residual_rms[i]));
+        json_array_append_new(residuals, isfinite(r->residual_rms[i])
+                                             ? json_real(r->residual_rms[i])
+                                             : json_null());
     return json_pack(
         "{s:I, s:o, s:s, s:s, s:I, s:I, s:o, s:o, s:s?, s:s?, s:{s:f, s:f, s:f}}",
         "index", (json_int_t)r->index, "seed", seed_json(r->seed), "prompt",
@@ -215,6 +257,7 @@ pdag_status pdag_output_sample(pdag_output *o, const pdag_sample_result *r)
     snprintf(state, sizeof state, "sample-%03zu.npy", r->index);
     snprintf(trajectory, sizeof trajectory, "sample-%03zu.trajectory.npy",
              r->index);
+    make_room(o);
     if (sound)
         status = write_npy(o, state, final, 0);
     if (status == PDAG_OK && sound && o->save_trajectory)
@@ -289,6 +332,7 @@ pdag_status pdag_output_run(pdag_output *o, const pdag_run_result *result,
     char *text;
     pdag_status status;
 
+    make_room(o);
     time_text(finished);
     root = json_pack(
         "{s:s, s:s, s:s, s:s, s:i, s:s?, s:o, s:i, s:o, s:{s:f, s:f, s:f, s:f, "
@@ -309,7 +353,7 @@ pdag_status pdag_output_run(pdag_output *o, const pdag_run_result *result,
         "samples", sorted_samples(o->samples));
     if (root == NULL)
         return pdag_error(PDAG_ERR_INTERNAL, "run.json cannot be made");
-    text = json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
+    text = json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
     json_decref(root);
     if (text == NULL)
         return pdag_error(PDAG_ERR_INTERNAL, "run.json cannot be written as "

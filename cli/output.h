@@ -20,14 +20,20 @@ typedef struct pdag_output {
     char started[32];   /* RFC 3339 */
     double began;       /* pdag_seconds() */
     json_t *samples;    /* array, in order of ending */
+    bool made_folder;   /* the folder was not there before */
+    bool replace;       /* remove the old results before the first new one */
 } pdag_output;
 
-/** Make the folder; refuse one that holds another job's results unless `force`,
- *  which removes those.  PDAG_ERR_ARG names the folder. */
+/** Make the folder; refuse one that holds other results unless `force`, which
+ *  removes those when the first new one is there.  PDAG_ERR_ARG names the
+ *  folder. */
 pdag_status pdag_output_open(const pdag_setup *setup, const char *command,
                              bool save_trajectory, bool force,
                              pdag_output *output_out);
 void pdag_output_clear(pdag_output *output);
+
+/** Nothing was started: leave no empty folder behind. */
+void pdag_output_withdraw(pdag_output *output);
 
 /** Files of one sample, and its entry of run.json.  PDAG_ERR_IO. */
 pdag_status pdag_output_sample(pdag_output *output,

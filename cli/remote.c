@@ -2,6 +2,7 @@
 
 #include "cli/cli.h"
 #include "cli/setup.h"
+#include "comm/mpi.h"
 #include "worker/worker.h"
 
 /* cli/remote.c: ranks 1... */
@@ -50,6 +51,10 @@ int pdag_cli_remote(pdag_comm *comm)
     pdag_msg_free(msg);
     if (status == PDAG_OK)
         status = pdag_comm_flush(comm, 30.0);
+    /* A rank that cannot speak with rank 0 must not wait for it in
+       MPI_Finalize, nor be waited for. */
+    if (status != PDAG_OK)
+        pdag_mpi_abort(pdag_cli_fail(status));
     pdag_comm_destroy(comm);
-    return status == PDAG_OK ? exit_status : pdag_cli_fail(status);
+    return exit_status;
 }

@@ -1,5 +1,6 @@
 #include "cli/setup.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,9 +23,24 @@ static pdag_status inspect_model(pdag_setup *s, pdag_job_facts *facts,
     if (s->info.scheduler_config == NULL)
         return PDAG_OK;
     status = pdag_schedule_class_read(s->info.scheduler_config, class_name);
-    if (status == PDAG_OK)
-        facts->sampler_kind = pdag_schedule_kind_of_class(class_name);
-    return status;
+    if (status != PDAG_OK)
+        return status;
+    facts->sampler_kind = pdag_schedule_kind_of_class(class_name);
+    if (facts->sampler_kind == NULL && s->job->sampler.kind[0] == '\0')
+        return pdag_error(PDAG_ERR_UNSUPPORTED, "%s: _class_name: %s: no sampler "
+                          "of this kind (choose one with sampler.kind)",
+                          s->info.scheduler_config, class_name);
+    return PDAG_OK;
+}
+
+/* To tell the user when the model's own sampler gave way to another. */
+static void note_sampler(pdag_setup *s, bool chosen, const char *own_kind,
+                         const char *class_name)
+{
+    if (!chosen && own_kind != NULL &&
+        strcmp(own_kind, s->job->sampler.kind) != 0)
+        snprintf(s->replaced_sampler, sizeof s->replaced_sampler, "%s",
+                 class_name);
 }
 
 static pdag_status take_gaussian_shape(pdag_setup *s)
@@ -156,6 +172,7 @@ static pdag_status complete(pdag_setup *s)
 {
     pdag_job_facts facts;
     char class_name[64] = "";
+    bool chosen = s->job->sampler.kind[0] != '\0';
     pdag_status status;
 
     memset(&facts, 0, sizeof facts);
@@ -166,8 +183,10 @@ static pdag_status complete(pdag_setup *s)
                      : take_gaussian_shape(s);
     if (status == PDAG_OK)
         status = pdag_job_resolve(s->job, &facts);
-    if (status == PDAG_OK)
+    if (status == PDAG_OK) {
+        note_sampler(s, chosen, facts.sampler_kind, class_name);
         status = make_sampler(s);
+    }
     return status;
 }
 
@@ -229,6 +248,9 @@ pdag_status pdag_setup_check_scheduler(const char *scheduler_config)
     if (status != PDAG_OK)
         return status;
     kind = pdag_schedule_kind_of_class(class_name);
+    if (kind == NULL)
+        return pdag_error(PDAG_ERR_UNSUPPORTED, "%s: _class_name: %s: no sampler "
+                          "of this kind", scheduler_config, class_name);
     status = pdag_schedule_config_read(
         scheduler_config,
         kind != NULL && strcmp(kind, "ddpm") == 0 ? kind : "ddim", &config);

@@ -26,6 +26,9 @@ typedef struct pdag_setup {
     pdag_transition *transition;
     float *noise; /* [samples][D] or NULL */
     pdag_precision precision;
+    char replaced_sampler[64]; /* the model's own scheduler class where this
+                                  version has no such sampler and the job names
+                                  none: DDIM takes its place; else "" */
 } pdag_setup;
 
 /** Read, look at the model, resolve, check everything that can be checked before

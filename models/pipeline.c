@@ -167,7 +167,9 @@ static void to_picture(size_t channels, size_t positions, const float *planes,
             float value = planes[c * positions + p] / 2.0f + 0.5f;
 
             /* fmaxf also takes not-a-number to 0 */
-            picture[p * channels + c] = fminf(fmaxf(value, 0.0f), 1.0f);
+            /* Comparisons that a NaN passes through: it must be seen. */
+            picture[p * channels + c] =
+                value < 0.0f ? 0.0f : value > 1.0f ? 1.0f : value;
         }
 }
 

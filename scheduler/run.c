@@ -42,6 +42,9 @@ typedef struct run {
     uint32_t attempt;
     double began;
     double first_ready; /* when a worker first was, or 0 */
+    size_t n_in_phase[ENDED];   /* samples there now */
+    double phase_opened[ENDED]; /* when the first of them came */
+    double phase_seconds[ENDED]; /* during which any sample was there */
     pdag_stop_reason worst;
 } run;
 
@@ -52,14 +55,20 @@ static const char *text_for(const pdag_text_list *list, size_t index)
     return list->n > 0 ? list->item[index % list->n] : "";
 }
 
-static void enter_phase(slot *s, phase next)
+static void enter_phase(run *r, slot *s, phase next)
 {
     double now = pdag_seconds();
+    phase last = s->phase;
 
-    if (s->phase != WAITING)
-        s->seconds[s->phase] += now - s->phase_began;
+    if (last != WAITING) {
+        s->seconds[last] += now - s->phase_began;
+        if (--r->n_in_phase[last] == 0)
+            r->phase_seconds[last] += now - r->phase_opened[last];
+    }
     s->phase = next;
     s->phase_began = now;
+    if (next != ENDED && r->n_in_phase[next]++ == 0)
+        r->phase_opened[next] = now;
 }
 
 static void push_node(run *r, pdag_msg_kind kind, size_t sample, uint32_t round,
@@ -93,7 +102,7 @@ static pdag_status begin_sampling(run *r, size_t index)
 
     if (status != PDAG_OK)
         return status;
-    enter_phase(s, SAMPLING);
+    enter_phase(r, s, SAMPLING);
     push_round(r, index);
     return PDAG_OK;
 }
@@ -108,7 +117,7 @@ static pdag_status open_samples(run *r)
         pdag_status status = PDAG_OK;
 
         if (r->setup->has_text) {
-            enter_phase(&r->slot[index], ENCODING);
+            enter_phase(r, &r->slot[index], ENCODING);
             push_node(r, PDAG_MSG_ENCODE, index, 0, 0);
         } else {
             status = begin_sampling(r, index);
@@ -256,6 +265,11 @@ static pdag_status dispatch_ready_blocks(run *r)
 
 /* Receiving. */
 
+static int rank_of(const run *r, int peer)
+{
+    return peer - 1 + r->setup->first_rank;
+}
+
 static pdag_status worker_failed(const run *r, int peer, const pdag_msg *msg)
 {
     const pdag_worker_info *info = &r->worker[peer - 1].info;
@@ -269,7 +283,7 @@ static pdag_status worker_failed(const run *r, int peer, const pdag_msg *msg)
     if (r->n_workers == 1 || pdag_status_is_misuse(status))
         status = pdag_error(status, "%s", text);
     else
-        status = pdag_error(status, "worker %d%s%s: %s", peer,
+        status = pdag_error(status, "rank %d%s%s: %s", rank_of(r, peer),
                             info->host[0] != '\0' ? " on " : "", info->host,
                             text);
     free(text);
@@ -304,16 +318,22 @@ static pdag_status check_floats(const pdag_msg *msg, size_t floats)
     return PDAG_OK;
 }
 
-static pdag_status keep_floats(const pdag_msg *msg, size_t floats, float **out)
+/* A copy of what was encoded or decoded, which must be finite. */
+static pdag_status keep_floats(const pdag_msg *msg, size_t floats,
+                               const char *whose, float **out)
 {
+    const float *values = pdag_msg_payload_const(msg);
     void *memory;
     pdag_status status = check_floats(msg, floats);
 
+    if (status == PDAG_OK && !pdag_sample_all_finite(floats, values))
+        status = pdag_error(PDAG_ERR_NAN, "sample %u: the %s's output is not "
+                            "finite", msg->header.sample, whose);
     if (status == PDAG_OK)
         status = pdag_alloc_tensor(floats, sizeof(float), "result", &memory);
     if (status != PDAG_OK)
         return status;
-    memcpy(memory, pdag_msg_payload_const(msg), floats * sizeof(float));
+    memcpy(memory, values, floats * sizeof(float));
     *out = memory;
     return PDAG_OK;
 }
@@ -356,7 +376,7 @@ static pdag_status advance_blocks(run *r, size_t index)
     }
     if (r->setup->picture_floats == 0)
         return finish_sample(r, index);
-    enter_phase(s, DECODING);
+    enter_phase(r, s, DECODING);
     push_node(r, PDAG_MSG_DECODE, index, LAST_ROUND, 0);
     return PDAG_OK;
 }
@@ -371,11 +391,13 @@ static pdag_status take_result(run *r, const pdag_node *node,
     pdag_status status;
 
     if (node->kind == PDAG_MSG_ENCODE) {
-        status = keep_floats(msg, r->setup->cond_floats, &s->condition);
+        status = keep_floats(msg, r->setup->cond_floats, "text encoder",
+                             &s->condition);
         return status == PDAG_OK ? begin_sampling(r, node->sample) : status;
     }
     if (node->kind == PDAG_MSG_DECODE) {
-        status = keep_floats(msg, r->setup->picture_floats, &s->picture);
+        status = keep_floats(msg, r->setup->picture_floats, "decoder",
+                             &s->picture);
         return status == PDAG_OK ? finish_sample(r, node->sample) : status;
     }
     status = check_floats(msg, r->setup->dim * pdag_sample_task(
@@ -408,10 +430,11 @@ static pdag_status take_message(run *r, int peer, const pdag_msg *msg)
             return PDAG_OK; /* late or repeated */
         return take_result(r, &node, msg);
     case PDAG_MSG_GONE:
-        return pdag_error(PDAG_ERR_COMM, "worker %d left the run", peer);
+        return pdag_error(PDAG_ERR_COMM, "rank %d left the run",
+                          rank_of(r, peer));
     default:
-        return pdag_error(PDAG_ERR_COMM, "worker %d sent a message of kind %u",
-                          peer, msg->header.kind);
+        return pdag_error(PDAG_ERR_COMM, "rank %d sent a message of kind %u",
+                          rank_of(r, peer), msg->header.kind);
     }
 }
 
@@ -441,7 +464,7 @@ static pdag_status finish_sample(run *r, size_t index)
     pdag_sample_result result;
     pdag_status status = PDAG_OK;
 
-    enter_phase(s, ENDED);
+    enter_phase(r, s, ENDED);
     memset(&result, 0, sizeof result);
     pdag_sample_describe(s->sample, &result);
     result.prompt = text_for(&r->setup->job->prompt, index);
@@ -517,11 +540,9 @@ static void describe_run(const run *r, pdag_run_result *result)
             strcmp(r->worker[w].info.device, r->worker[0].info.device) != 0)
             result->reproducible = false;
     }
-    for (size_t i = 0; i < r->n_samples; i++) {
-        result->seconds_encode += r->slot[i].seconds[ENCODING];
-        result->seconds_sample += r->slot[i].seconds[SAMPLING];
-        result->seconds_decode += r->slot[i].seconds[DECODING];
-    }
+    result->seconds_encode = r->phase_seconds[ENCODING];
+    result->seconds_sample = r->phase_seconds[SAMPLING];
+    result->seconds_decode = r->phase_seconds[DECODING];
 }
 
 pdag_status pdag_scheduler_run(const pdag_run_setup *setup, pdag_comm *comm,
@@ -575,8 +596,9 @@ pdag_status pdag_run_stop_workers(pdag_comm *comm, int exit_status,
         if (msg == NULL) {
             for (peer = 1; peer < n && gone[peer - 1]; peer++)
                 ;
-            status = pdag_error(PDAG_ERR_COMM, "worker %d did not answer for %g "
-                                "seconds after the end", peer, seconds);
+            status = pdag_error(PDAG_ERR_COMM, "worker %d of %d did not answer "
+                                "for %g seconds after the end", peer, n,
+                                seconds);
             break;
         }
         if (msg->header.kind == PDAG_MSG_GONE && !gone[peer - 1]) {

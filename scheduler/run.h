@@ -34,7 +34,7 @@ typedef struct pdag_sample_result {
     pdag_stop_reason stop;
     size_t rounds, evaluations;
     size_t n_rows, dim;
-    const double *residual_rms;       /* [N] */
+    const double *residual_rms;       /* [N]; NaN: never measured */
     const pdag_round_record *history; /* [n_history] */
     size_t n_history;
     const float *trajectory; /* [N + 1][D]; the last row is the final state */
@@ -68,6 +68,8 @@ typedef struct pdag_run_setup {
     size_t picture_floats; /* of one decoded picture; 0: no decode tasks */
     const float *noise;    /* [samples][D] unit noise given by the user, or NULL */
     uint64_t run_number;   /* put into every message */
+    int first_rank;        /* rank of worker 1, for messages: 0, or 1 where rank 0
+                              only schedules */
     pdag_run_sink sink;
 } pdag_run_setup;
 

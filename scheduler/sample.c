@@ -140,6 +140,8 @@ static pdag_status allocate(pdag_sample *s)
     s->residual = pdag_xcalloc(w, sizeof *s->residual);
     s->change = pdag_xcalloc(w, sizeof *s->change);
     s->residual_rms = pdag_xcalloc(n, sizeof *s->residual_rms);
+    for (size_t i = 0; i < n; i++)
+        s->residual_rms[i] = NAN; /* not measured yet */
     s->history = pdag_xcalloc(s->plan->max_rounds, sizeof *s->history);
     return PDAG_OK;
 }
@@ -263,7 +265,7 @@ size_t pdag_sample_task(const pdag_sample *s, size_t block, size_t *first_out,
     return n;
 }
 
-static bool all_finite(size_t n, const float *values)
+bool pdag_sample_all_finite(size_t n, const float *values)
 {
     /* The sum of magnitudes is not finite as soon as one value is not; float64
        cannot overflow on finite float32. */
@@ -286,7 +288,7 @@ pdag_status pdag_sample_result_in(pdag_sample *s, size_t block,
     for (size_t r = 0; r < n; r++) {
         size_t i = first + r;
 
-        if (!all_finite(d, eps + r * d)) {
+        if (!pdag_sample_all_finite(d, eps + r * d)) {
             s->stop = PDAG_STOPPED_FAILED;
             return pdag_error(PDAG_ERR_NAN, "sample %zu: row %zu, round %zu: the "
                               "network's output is not finite", s->index, i,
@@ -455,9 +457,7 @@ void pdag_sample_describe(const pdag_sample *s, pdag_sample_result *result_out)
     result_out->dim = s->plan->transition->dim;
     result_out->residual_rms = s->residual_rms;
     result_out->history = s->history;
-    /* One row a round is no iteration: its "residuals" would only say how far
-       the first guess was. */
-    result_out->n_history = s->plan->solver->max_window == 1 ? 0 : s->round;
+    result_out->n_history = s->round;
     result_out->trajectory = s->x;
 }
 

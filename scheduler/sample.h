@@ -72,6 +72,9 @@ void pdag_sample_describe(const pdag_sample *sample,
 /** Final state [D], borrowed. */
 const float *pdag_sample_final(const pdag_sample *sample);
 
+/** Whether n values are all finite. */
+bool pdag_sample_all_finite(size_t n, const float *values);
+
 /** Rows final, and largest residual of the round finished last. */
 size_t pdag_sample_rows_done(const pdag_sample *sample);
 double pdag_sample_residual(const pdag_sample *sample);

@@ -58,6 +58,24 @@ expect 2 "another job's results" "$PICARD_DAG" run "$gaussian" -q \
     complain "the same job again is refused"
 "$PICARD_DAG" run "$gaussian" -q --set seed=5 --force -o "$out/kept" ||
     complain "--force"
+# Old results survive a run that never starts, foreign files survive --force, and
+# a folder of a run that was cut off is not mixed with another's.
+touch "$out/kept/sample-data.csv"
+expect 2 "model.backend" "$PICARD_DAG" run "$gaussian" -q --force \
+    --set model.backend=cuda -o "$out/kept"
+[ -e "$out/kept/sample-000.npy" ] || complain "--force removed results too early"
+expect 2 "model.precision" "$PICARD_DAG" run "$gaussian" -q \
+    --set model.precision=float16 -o "$out/never"
+[ -e "$out/never" ] && complain "output folder made without a backend"
+"$PICARD_DAG" run "$gaussian" -q --force -o "$out/kept" || complain "--force"
+[ -e "$out/kept/sample-data.csv" ] || complain "--force removed a foreign file"
+rm "$out/kept/run.json"
+expect 2 "cut off" "$PICARD_DAG" run "$gaussian" -q -o "$out/kept"
+expect 2 "option needs a value: -o" "$PICARD_DAG" run "$gaussian" -q -o ""
+for again in 1 2; do
+    "$PICARD_DAG" run "$gaussian" -q --set solver.tolerance=0.00123456789012 \
+        -o "$out/digits" || complain "the same job, many digits, time $again"
+done
 if [ -w /dev/full ] && [ "$(id -u)" = 0 ] && command -v mount > /dev/null &&
    mkdir "$out/disk" && mount -t tmpfs -o size=64k none "$out/disk" 2> /dev/null
 then
@@ -85,6 +103,22 @@ try() { # text
     [ $? = 2 ] || complain "inspect accepts what run refuses: $1"
     [ -e "$out/never" ] && complain "output folder made in spite of: $1"
 }
+# Not-a-number weights (all bits set) are found wherever they are.
+nan_from() { # part, bytes from the end, text
+    broken
+    file=$(ls "$out/model/$1/"*.safetensors)
+    keep=$(($(wc -c < "$file") - $2))
+    { head -c "$keep" "$file"; head -c "$2" /dev/zero | tr '\0' '\377'; } > "$out/cut"
+    mv "$out/cut" "$file"
+    rm -rf "$out/nan"
+    expect 1 "$3" "$PICARD_DAG" run "$src/examples/sd.pb" -q \
+        --set "model.path=$out/model" --set sampler.steps=2 -o "$out/nan"
+    [ -e "$out/nan/sample-000.png" ] && complain "a picture of NaN: $1"
+}
+nan_from vae 3300000 "decoder's output is not finite"
+nan_from text_encoder 1000000 "text encoder's output is not finite"
+nan_from unet 1000000 "row 0, round 0: the network's output is not finite"
+
 unet=$out/model/unet/diffusion_pytorch_model.safetensors
 rm -rf "$out/model"
 try "model"
@@ -105,6 +139,8 @@ try "tokenizer"
 broken; echo '[]' > "$out/model/scheduler/scheduler_config.json"; try "scheduler"
 broken; sed -i 's/"beta_schedule": *"[a-z_]*"/"beta_schedule": "frob"/' \
     "$out/model/scheduler/scheduler_config.json"; try "beta_schedule"
+broken; sed -i 's/"_class_name": *"[A-Za-z]*"/"_class_name": "FooScheduler"/' \
+    "$out/model/scheduler/scheduler_config.json"; try "FooScheduler"
 if [ "$(id -u)" != 0 ]; then
     broken; chmod 000 "$out/model/unet"; try "unet"; chmod 755 "$out/model/unet"
 fi

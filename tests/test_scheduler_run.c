@@ -322,7 +322,7 @@ START_TEST(a_failing_worker_ends_the_run_with_its_message)
         fake_crew_create(&crew, 4, D);
         crew.worker[2].fail_at = at;
         ck_assert_int_eq(run_on(&b, &crew, &o), PDAG_ERR_BACKEND);
-        ck_assert_ptr_nonnull(strstr(pdag_error_text(), "worker 3 on here: the "
+        ck_assert_ptr_nonnull(strstr(pdag_error_text(), "rank 2 on here: the "
                                      "fake device is on fire"));
         for (int i = 0; i < 4; i++)
             ck_assert_int_eq(crew.worker[i].exit_status, 1);
