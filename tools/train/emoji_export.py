@@ -43,8 +43,8 @@ Prompts are lower-case emoji names of Unicode 15.0 without punctuation: `red hea
 
 ## What it can and cannot do
 
-It was trained on {pictures} pictures and **memorises single emoji**: most samples are close copies of the
-training picture of that name.  New combinations work where the names are compositional (role x skin
+It was trained on {pictures} pictures and **memorises single emoji**: a sharp sample is a close copy of the
+training picture of that name, and a name that is not learned yet comes out as a blob of its colours.  New combinations work where the names are compositional (role x skin
 tone; {held_out} such pairs were kept out of training).  Free text and styles do not work.  `docs/emoji-sd.md`
 of the project has a contact sheet and measurements.
 

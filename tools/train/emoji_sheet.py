@@ -39,9 +39,10 @@ the model directory, names data, licence and limits; `tools/train/README.md` the
 ![64 prompts](emoji-sd-sheet.png)
 
 All 64 pictures: diffusers' `StableDiffusionPipeline` on the shipped half-precision files, DDIM, {steps} steps,
-guidance {guidance:g}; picture i starts from `torch.Generator().manual_seed({seed} + i)`.  The prompts were
-listed before training (one that turned out to be held out was replaced) and no picture was chosen.  Orange frames: the 16 held-out pairs of role and
-skin tone, never seen in training (`tools/train/held_out.txt` lists all {held_out_total}).
+guidance {guidance:g}; picture i starts from `torch.Generator().manual_seed(i + {seed})`.  The prompts were
+listed before training (one that turned out to be held out was replaced) and no picture was chosen.
+Orange frames: the 16 held-out pairs of role and skin tone, never seen in training
+(`tools/train/held_out.txt` lists all {held_out_total}).
 
 ## How often the nearest training picture has the prompted name
 
@@ -68,8 +69,8 @@ as a miss.
 ## Limits
 
 The model memorises: where it is sharp it repeats the training picture of the name.  Names that share words
-with many others (faces, hearts, people) come first in training and are the best; names of one rare word
-(`penguin`, `umbrella`) need more steps and are the weakest.  Longer training goes on from the shipped
+with many others (hearts, faces, people in their jobs) are the best: one knows them without the prompt.
+Many names of one rare word have the right colours but not yet the shape.  Longer training goes on from the shipped
 weights: `tools/train/README.md`, "Resume".
 
 To measure again:
