@@ -49,6 +49,10 @@ void pdag_cli_usage(const pdag_command *command, FILE *where);
  *  that belongs to the failure. */
 int pdag_cli_fail(pdag_status status);
 
+/** Seconds that workers may take to answer STOP: one evaluation of a large
+ *  network on a slow core; after a failure nobody wants to wait that long. */
+double pdag_cli_patience(int exit_status);
+
 /** Ranks 1..: wait for a job, work for it, end with rank 0's exit status. */
 int pdag_cli_remote(pdag_comm *comm);
 

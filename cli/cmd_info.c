@@ -4,6 +4,7 @@
 #include "backend/backend.h"
 #include "cli/cli.h"
 #include "comm/mpi.h"
+#include "graph/transition.h"
 #include "models/registry.h"
 #include "solvers/solver.h"
 
@@ -61,7 +62,8 @@ static int command_info(pdag_cli *cli, int argc, char **argv)
     for (const pdag_network_class *const *c = pdag_network_list(); *c != NULL;
          c++)
         printf("network         %s\n", (*c)->name);
-    printf("sampler         ddim\nsampler         ddpm\n");
+    for (size_t i = 0; pdag_transition_kind(i) != NULL; i++)
+        printf("sampler         %s\n", pdag_transition_kind(i));
     for (const pdag_solver_ops *const *s = pdag_solver_list(); *s != NULL; s++)
         printf("solver          %s\n", (*s)->name);
     return PDAG_EXIT_OK;

@@ -14,9 +14,6 @@
 
 /* cli/cmd_run.c: picard-dag run JOB */
 
-#define PATIENCE_SECONDS 120.0
-#define PATIENCE_AFTER_FAILURE_SECONDS 10.0
-
 typedef struct options {
     const char *job;
     size_t n_set;
@@ -225,25 +222,12 @@ static void progress(void *user, const pdag_progress *p)
 
 /* The command. */
 
-static int exit_status_of(const session *s, pdag_status status,
-                          const pdag_run_result *result)
-{
-    (void)s;
-    if (status != PDAG_OK)
-        return pdag_status_is_misuse(status) ? PDAG_EXIT_MISUSE
-                                             : PDAG_EXIT_FAILED;
-    return result->stop == PDAG_STOPPED_MAX_ROUNDS ? PDAG_EXIT_NOT_CONVERGED
-                                                   : PDAG_EXIT_OK;
-}
-
 /* STOP to everyone, their counters back; false where a worker stays silent. */
 static bool release_workers(session *s, int exit_status,
                             pdag_run_result *result)
 {
-    double patience = exit_status == PDAG_EXIT_OK
-                          ? PATIENCE_SECONDS : PATIENCE_AFTER_FAILURE_SECONDS;
-
-    if (pdag_run_stop_workers(s->comm, exit_status, patience, result) !=
+    if (pdag_run_stop_workers(s->comm, exit_status,
+                              pdag_cli_patience(exit_status), result) !=
         PDAG_OK)
         return false;
     if (s->local.started)
@@ -284,9 +268,11 @@ static int work(session *s, pdag_cli *cli)
     pdag_progress_close(&s->view);
     if (status != PDAG_OK) {
         failure = pdag_xstrdup(pdag_error_text());
-        pdag_cli_fail(status);
+        exit_status = pdag_cli_fail(status);
+    } else {
+        exit_status = result.stop == PDAG_STOPPED_MAX_ROUNDS
+                          ? PDAG_EXIT_NOT_CONVERGED : PDAG_EXIT_OK;
     }
-    exit_status = exit_status_of(s, status, &result);
     released = release_workers(s, exit_status, &result);
     /* Nothing was started where the model could not be loaded. */
     if (exit_status == PDAG_EXIT_MISUSE) {

@@ -11,11 +11,6 @@
 #define PDAG_VERSION "unknown"
 #endif
 
-/* How long ranks may take to answer a STOP: one evaluation of a large network on
-   a slow core.  After a failure nobody wants to wait that long. */
-#define PATIENCE_SECONDS 120.0
-#define PATIENCE_AFTER_FAILURE_SECONDS 10.0
-
 static const pdag_command *const commands[] = {
     &pdag_command_run,
     &pdag_command_inspect,
@@ -51,6 +46,11 @@ int pdag_cli_fail(pdag_status status)
 {
     fprintf(stderr, "picard-dag: %s\n", pdag_error_text());
     return pdag_status_is_misuse(status) ? PDAG_EXIT_MISUSE : PDAG_EXIT_FAILED;
+}
+
+double pdag_cli_patience(int exit_status)
+{
+    return exit_status == PDAG_EXIT_OK ? 120.0 : 10.0;
 }
 
 static int dispatch(pdag_cli *cli, int argc, char **argv)
@@ -90,12 +90,10 @@ static int close_stdout(int exit_status)
    waited for for ever. */
 static int release_ranks(pdag_cli *cli, int exit_status)
 {
-    double patience = exit_status == PDAG_EXIT_OK
-                          ? PATIENCE_SECONDS : PATIENCE_AFTER_FAILURE_SECONDS;
-
     if (cli->ranks == NULL)
         return exit_status;
-    if (pdag_run_stop_workers(cli->ranks, exit_status, patience, NULL) !=
+    if (pdag_run_stop_workers(cli->ranks, exit_status,
+                              pdag_cli_patience(exit_status), NULL) !=
         PDAG_OK) {
         int failed = pdag_cli_fail(PDAG_ERR_COMM);
 

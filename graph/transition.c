@@ -13,6 +13,12 @@ static const pdag_transition_ops *const families[] = {
     &pdag_transition_ddpm,
 };
 
+const char *pdag_transition_kind(size_t index)
+{
+    return index < sizeof families / sizeof families[0] ? families[index]->kind
+                                                        : NULL;
+}
+
 static const pdag_transition_ops *find_family(const char *kind)
 {
     for (size_t i = 0; i < sizeof families / sizeof families[0]; i++)

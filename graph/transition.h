@@ -51,6 +51,9 @@ typedef struct pdag_transition {
     bool linear;          /* no clipping or thresholding: the form above is exact */
 } pdag_transition;
 
+/** Kind of the sampler families built in, by number from 0; NULL past the last. */
+const char *pdag_transition_kind(size_t index);
+
 /** kind: "ddim" (eta 0..1) or "ddpm" (eta ignored).  PDAG_ERR_UNSUPPORTED for
  *  another kind and for a step that the schedule leaves undefined, such as
  *  epsilon prediction where alpha-bar is 0; PDAG_ERR_ARG for eta. */
