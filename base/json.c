@@ -51,6 +51,31 @@ static pdag_status read_text(const char *path, char **text_out,
     return PDAG_OK;
 }
 
+/* Python's json writes infinities, which JSON has not: diffusers saves
+   `"lambda_min_clipped": -Infinity`.  Outside strings they become, in place,
+   about the largest number. */
+static void plain_numbers(char *text, size_t bytes)
+{
+    static const struct {
+        const char *word, *number;
+    } words[] = {{"-Infinity", "-1e308   "}, {"Infinity", "1e308   "}};
+    bool quoted = false;
+
+    for (size_t i = 0; i < bytes; i++) {
+        if (text[i] == '"')
+            quoted = !quoted;
+        else if (quoted && text[i] == '\\')
+            i++;
+        for (size_t k = 0; k < 2 && !quoted && i < bytes; k++) {
+            size_t length = strlen(words[k].word);
+
+            if (bytes - i >= length &&
+                memcmp(text + i, words[k].word, length) == 0)
+                memcpy(text + i, words[k].number, length);
+        }
+    }
+}
+
 pdag_status pdag_json_read(const char *path, pdag_json *json_out)
 {
     char *text;
@@ -61,6 +86,7 @@ pdag_status pdag_json_read(const char *path, pdag_json *json_out)
 
     if (status != PDAG_OK)
         return status;
+    plain_numbers(text, bytes);
     root = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &error);
     free(text);
     if (root == NULL)

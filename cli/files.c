@@ -149,7 +149,9 @@ pdag_status pdag_png_encode(const float *picture, size_t height, size_t width,
     }
     png_set_write_fn(png, &file, png_to_memory, png_flush_nothing);
     png_set_IHDR(png, info, (png_uint_32)width, (png_uint_32)height, 8,
-                 channels == 1 ? PNG_COLOR_TYPE_GRAY : PNG_COLOR_TYPE_RGB,
+                 channels == 1 ? PNG_COLOR_TYPE_GRAY
+                 : channels == 4 ? PNG_COLOR_TYPE_RGB_ALPHA
+                                 : PNG_COLOR_TYPE_RGB,
                  PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT,
                  PNG_FILTER_TYPE_DEFAULT);
     png_write_info(png, info);

@@ -19,8 +19,9 @@ pdag_status pdag_file_write(const char *folder, const char *name,
  *  a file can be made in it.  PDAG_ERR_ARG naming the folder. */
 pdag_status pdag_folder_make(const char *folder);
 
-/** Picture [height][width][channels] in [0, 1], channels 1 or 3, as PNG bytes
- *  (8 bits, rounded to nearest even as numpy does); malloc'ed. */
+/** Picture [height][width][channels] in [0, 1], channels 1, 3 or 4 (the last one
+ *  opacity), as PNG bytes (8 bits, rounded to nearest even as numpy does);
+ *  malloc'ed. */
 pdag_status pdag_png_encode(const float *picture, size_t height, size_t width,
                             size_t channels, void **bytes_out,
                             size_t *n_bytes_out);

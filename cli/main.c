@@ -13,6 +13,8 @@
 
 static const pdag_command *const commands[] = {
     &pdag_command_run,
+    &pdag_command_verify,
+    &pdag_command_compare,
     &pdag_command_inspect,
     &pdag_command_info,
     NULL,
@@ -33,7 +35,7 @@ static void usage(FILE *where)
           "    --help, --version; picard-dag COMMAND --help\n"
           "\n"
           "exit status: 0 done, 1 failed while running, 2 misuse or bad input,\n"
-          "3 ended without convergence.  More: man picard-dag.\n", where);
+          "3 ended without convergence, 4 not verified.  More: man picard-dag.\n", where);
 }
 
 void pdag_cli_usage(const pdag_command *command, FILE *where)

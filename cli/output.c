@@ -30,14 +30,17 @@ static void time_text(char text[32])
 
 /* The folder. */
 
-/* run.json, or "sample-", digits and one of our endings. */
+/* A command's own file, or "sample-", digits and one of our endings. */
 static bool is_ours(const char *name)
 {
+    static const char *const files[] = {"run.json", "verify.json", "compare.csv",
+                                        "compare.html", "compare.json"};
     static const char *const endings[] = {".png", ".npy", ".trajectory.npy"};
     size_t digits;
 
-    if (strcmp(name, "run.json") == 0)
-        return true;
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
+        if (strcmp(name, files[i]) == 0)
+            return true;
     if (strncmp(name, "sample-", 7) != 0)
         return false;
     digits = strspn(name + 7, "0123456789");
@@ -70,29 +73,45 @@ static size_t each_result(const char *folder, int (*take)(const char *path))
     return n;
 }
 
-/* Whether the folder holds nothing of ours, or the results of the same job,
-   apart from where it writes.  Results without run.json are of a run that was
-   cut off: nobody knows of which job. */
-static bool same_job(const char *folder, const char *path, const pdag_job *job)
+/* Whether this report is of the same job, apart from where it writes. */
+static bool report_of_job(const char *path, const json_t *ours)
 {
     pdag_json there;
-    json_t *ours;
     json_t *theirs;
     bool same;
 
-    if (access(path, F_OK) != 0)
-        return each_result(folder, NULL) == 0;
     if (pdag_json_read(path, &there) != PDAG_OK)
         return false;
     theirs = json_object_get(there.root, "job");
-    ours = pdag_job_to_json(job);
-    json_object_del(ours, "output");
     if (json_is_object(theirs))
         json_object_del(theirs, "output");
     same = json_equal(ours, theirs) == 1;
-    json_decref(ours);
     pdag_json_clear(&there);
     return same;
+}
+
+/* Whether the folder holds nothing of ours, or the results of the same job.
+   Results without a report are of a run that was cut off: nobody knows of which
+   job. */
+static bool same_job(const char *folder, const pdag_job *job)
+{
+    static const char *const reports[] = {"run.json", "compare.json"};
+    json_t *ours = pdag_job_to_json(job);
+    bool same = true;
+    bool any = false;
+
+    json_object_del(ours, "output");
+    for (size_t i = 0; i < sizeof reports / sizeof reports[0]; i++) {
+        char *path = pdag_xasprintf("%s/%s", folder, reports[i]);
+
+        if (access(path, F_OK) == 0) {
+            any = true;
+            same = same && report_of_job(path, ours);
+        }
+        free(path);
+    }
+    json_decref(ours);
+    return any ? same : each_result(folder, NULL) == 0;
 }
 
 pdag_status pdag_output_open(const pdag_setup *setup, const char *command,
@@ -100,13 +119,11 @@ pdag_status pdag_output_open(const pdag_setup *setup, const char *command,
                              pdag_output *output_out)
 {
     const char *folder = setup->job->output;
-    char *report = pdag_xasprintf("%s/run.json", folder);
-    bool same = same_job(folder, report, setup->job);
+    bool same = same_job(folder, setup->job);
     bool there = access(folder, F_OK) == 0;
     pdag_output output;
     pdag_status status;
 
-    free(report);
     if (!same && !force)
         return pdag_error(PDAG_ERR_ARG, "output: %s: holds another job's "
                           "results, or those of a run that was cut off (use "
@@ -130,7 +147,9 @@ pdag_status pdag_output_open(const pdag_setup *setup, const char *command,
 void pdag_output_clear(pdag_output *output)
 {
     json_decref(output->samples);
+    json_decref(output->verify);
     output->samples = NULL;
+    output->verify = NULL;
 }
 
 void pdag_output_withdraw(pdag_output *output)
@@ -215,7 +234,7 @@ static json_t *history_json(const pdag_sample_result *r)
 }
 
 /* JSON integers here are signed: larger seeds are texts, as in the job. */
-static json_t *seed_json(uint64_t seed)
+json_t *pdag_output_seed_json(uint64_t seed)
 {
     char text[24];
 
@@ -236,8 +255,8 @@ static json_t *sample_json(const pdag_sample_result *r, const char *image,
                                              : json_null());
     return json_pack(
         "{s:I, s:o, s:s, s:s, s:I, s:I, s:o, s:o, s:s?, s:s?, s:{s:f, s:f, s:f}}",
-        "index", (json_int_t)r->index, "seed", seed_json(r->seed), "prompt",
-        r->prompt, "stop", pdag_stop_reason_text(r->stop), "rounds",
+        "index", (json_int_t)r->index, "seed", pdag_output_seed_json(r->seed),
+        "prompt", r->prompt, "stop", pdag_stop_reason_text(r->stop), "rounds",
         (json_int_t)r->rounds, "evaluations", (json_int_t)r->evaluations,
         "residual_rms", residuals, "residual_history", history_json(r), "image",
         image, "state", state, "seconds", "encode", r->seconds_encode, "sample",
@@ -320,30 +339,28 @@ static json_t *workers_json(const pdag_run_result *result, bool dedicated)
     return workers;
 }
 
-pdag_status pdag_output_run(pdag_output *o, const pdag_run_result *result,
-                            int n_ranks, bool dedicated, int exit_status,
-                            const char *failure)
+pdag_status pdag_output_run(pdag_output *o, const pdag_session *session,
+                            int exit_status, const char *failure)
 {
     const pdag_job *job = o->setup->job;
-    pdag_graph graph = pdag_graph_make((size_t)job->sampler.steps,
+    const pdag_run_result *result = &session->last;
+    pdag_graph graph = pdag_graph_make(o->setup->transition->n_rows,
                                        (size_t)job->block_rows);
     char finished[32];
     json_t *root;
-    char *text;
     pdag_status status;
 
-    make_room(o);
     time_text(finished);
     root = json_pack(
         "{s:s, s:s, s:s, s:s, s:i, s:s?, s:o, s:i, s:o, s:{s:f, s:f, s:f, s:f, "
         "s:f}, s:{s:I, s:I, s:I}, s:b, s:s, s:{s:s, s:s}, s:o}",
         "version", PDAG_VERSION, "command", o->command, "started", o->started,
         "finished", finished, "exit_status", exit_status, "error", failure,
-        "job", pdag_job_to_json(job), "ranks", n_ranks, "workers",
-        workers_json(result, dedicated), "seconds", "total",
-        pdag_seconds() - o->began, "load", result->seconds_load, "encode",
-        result->seconds_encode, "sample", result->seconds_sample, "decode",
-        result->seconds_decode, "graph", "rows", (json_int_t)graph.n_rows,
+        "job", pdag_job_to_json(job), "ranks", session->n_ranks, "workers",
+        workers_json(result, session->dedicated), "seconds", "total",
+        pdag_seconds() - o->began, "load", session->seconds_load, "encode",
+        session->seconds_encode, "sample", session->seconds_sample, "decode",
+        session->seconds_decode, "graph", "rows", (json_int_t)graph.n_rows,
         "blocks", (json_int_t)graph.n_blocks, "block_rows",
         (json_int_t)graph.block_rows, "reproducible", result->reproducible,
         "reproducible_reason",
@@ -351,14 +368,33 @@ pdag_status pdag_output_run(pdag_output *o, const pdag_run_result *result,
                              : "workers of unlike kind took part",
         "versions", "mpi", pdag_mpi_version(), "jansson", JANSSON_VERSION,
         "samples", sorted_samples(o->samples));
-    if (root == NULL)
-        return pdag_error(PDAG_ERR_INTERNAL, "run.json cannot be made");
-    text = json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
+    if (root != NULL && o->verify != NULL)
+        json_object_set(root, "verify", o->verify);
+    status = pdag_output_json(o, "run.json", root);
     json_decref(root);
+    return status;
+}
+
+pdag_status pdag_output_file(pdag_output *o, const char *name, const void *bytes,
+                             size_t n_bytes)
+{
+    make_room(o);
+    return pdag_file_write(o->setup->job->output, name, bytes, n_bytes);
+}
+
+pdag_status pdag_output_json(pdag_output *o, const char *name,
+                             const json_t *root)
+{
+    char *text;
+    pdag_status status;
+
+    if (root == NULL)
+        return pdag_error(PDAG_ERR_INTERNAL, "%s cannot be made", name);
+    text = json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
     if (text == NULL)
-        return pdag_error(PDAG_ERR_INTERNAL, "run.json cannot be written as "
-                          "text: a number is not finite");
-    status = pdag_file_write(job->output, "run.json", text, strlen(text));
+        return pdag_error(PDAG_ERR_INTERNAL, "%s cannot be written as text: a "
+                          "number is not finite", name);
+    status = pdag_output_file(o, name, text, strlen(text));
     free(text);
     return status;
 }

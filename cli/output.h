@@ -1,11 +1,13 @@
-/** cli/output.h: what a run leaves in its output folder (contract.md section 2):
- *  sample-000.png, sample-000.npy, sample-000.trajectory.npy and run.json. */
+/** cli/output.h: what a command leaves in its output folder (contract.md sections
+ *  2 and 3): sample-000.png, sample-000.npy, sample-000.trajectory.npy and
+ *  run.json of a run; verify.json; compare.csv, .html and .json. */
 #ifndef PDAG_CLI_OUTPUT_H
 #define PDAG_CLI_OUTPUT_H
 
 #include <jansson.h>
 #include <stdbool.h>
 
+#include "cli/session.h"
 #include "cli/setup.h"
 #include "scheduler/run.h"
 
@@ -20,6 +22,7 @@ typedef struct pdag_output {
     char started[32];   /* RFC 3339 */
     double began;       /* pdag_seconds() */
     json_t *samples;    /* array, in order of ending */
+    json_t *verify;     /* block of run.json, owned, or NULL */
     bool made_folder;   /* the folder was not there before */
     bool replace;       /* remove the old results before the first new one */
 } pdag_output;
@@ -39,10 +42,20 @@ void pdag_output_withdraw(pdag_output *output);
 pdag_status pdag_output_sample(pdag_output *output,
                                const pdag_sample_result *result);
 
-/** run.json.  `failure`: text of what went wrong, or NULL. */
-pdag_status pdag_output_run(pdag_output *output, const pdag_run_result *result,
-                            int n_ranks, bool dedicated, int exit_status,
-                            const char *failure);
+/** run.json.  `failure`: text of what went wrong, or NULL.  Of the session, the
+ *  workers of its last run and the seconds of all. */
+pdag_status pdag_output_run(pdag_output *output, const pdag_session *session,
+                            int exit_status, const char *failure);
+
+/** A file of the command's own.  PDAG_ERR_IO. */
+pdag_status pdag_output_file(pdag_output *output, const char *name,
+                             const void *bytes, size_t n_bytes);
+/** The same with this JSON as text. */
+pdag_status pdag_output_json(pdag_output *output, const char *name,
+                             const json_t *root);
+
+/** A seed: an integer, or a text where it is too large for one. */
+json_t *pdag_output_seed_json(uint64_t seed);
 
 #ifdef __cplusplus
 }

@@ -3,12 +3,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "base/npy.h"
+#include "cli/guess.h"
+#include "cli/sampler.h"
 
-static pdag_status inspect_model(pdag_setup *s, pdag_job_facts *facts,
-                                 char *class_name)
+static pdag_status inspect_model(pdag_setup *s, pdag_job_facts *facts)
 {
     pdag_status status = pdag_pipeline_inspect(s->job->model.path, &s->info);
 
@@ -22,25 +24,9 @@ static pdag_status inspect_model(pdag_setup *s, pdag_job_facts *facts,
     facts->is_latent = s->info.is_latent;
     if (s->info.scheduler_config == NULL)
         return PDAG_OK;
-    status = pdag_schedule_class_read(s->info.scheduler_config, class_name);
-    if (status != PDAG_OK)
-        return status;
-    facts->sampler_kind = pdag_schedule_kind_of_class(class_name);
-    if (facts->sampler_kind == NULL && s->job->sampler.kind[0] == '\0')
-        return pdag_error(PDAG_ERR_UNSUPPORTED, "%s: _class_name: %s: no sampler "
-                          "of this kind (choose one with sampler.kind)",
-                          s->info.scheduler_config, class_name);
-    return PDAG_OK;
-}
-
-/* To tell the user when the model's own sampler gave way to another. */
-static void note_sampler(pdag_setup *s, bool chosen, const char *own_kind,
-                         const char *class_name)
-{
-    if (!chosen && own_kind != NULL &&
-        strcmp(own_kind, s->job->sampler.kind) != 0)
-        snprintf(s->replaced_sampler, sizeof s->replaced_sampler, "%s",
-                 class_name);
+    return pdag_sampler_own_kind(s->info.scheduler_config,
+                                 s->job->sampler.kind[0] != '\0',
+                                 &facts->sampler_kind);
 }
 
 static pdag_status take_gaussian_shape(pdag_setup *s)
@@ -58,81 +44,6 @@ static pdag_status take_gaussian_shape(pdag_setup *s)
             return pdag_error(PDAG_ERR_ARG, "gaussian.shape: too large");
     }
     return PDAG_OK;
-}
-
-/* The job's words, in the order of the enumerations of graph/schedule.h. */
-static const char *const spacings[] = {"leading", "trailing", "linspace"};
-static const char *const predictions[] = {"epsilon", "sample", "v_prediction"};
-static const char *const variances[] = {"fixed_small", "fixed_large",
-                                        "fixed_small_log"};
-
-/* The job's own words about the sampler go over the model's config. */
-static void override_schedule(const pdag_job *job, pdag_schedule_config *c)
-{
-    for (int i = 0; i < 3; i++) {
-        if (strcmp(job->sampler.spacing, spacings[i]) == 0)
-            c->spacing = (pdag_spacing)i;
-        if (strcmp(job->sampler.prediction, predictions[i]) == 0)
-            c->prediction = (pdag_prediction)i;
-        if (strcmp(job->sampler.variance, variances[i]) == 0)
-            c->variance = (pdag_variance)i;
-    }
-    if (job->sampler.clip[0] != '\0')
-        c->clip_sample = strcmp(job->sampler.clip, "true") == 0;
-    if (job->sampler.clip_range > 0.0)
-        c->clip_range = job->sampler.clip_range;
-    if (job->sampler.steps_offset >= 0)
-        c->steps_offset = (int)job->sampler.steps_offset;
-    if (job->sampler.set_alpha_to_one[0] != '\0')
-        c->set_alpha_to_one =
-            strcmp(job->sampler.set_alpha_to_one, "true") == 0;
-}
-
-static void replace_text(char **text, const char *new_text)
-{
-    free(*text);
-    *text = pdag_xstrdup(new_text);
-}
-
-/* run.json says what was used, not where it came from. */
-static void note_schedule(const pdag_schedule_config *c, pdag_job *job)
-{
-    replace_text(&job->sampler.spacing, spacings[c->spacing]);
-    replace_text(&job->sampler.prediction, predictions[c->prediction]);
-    replace_text(&job->sampler.clip, c->clip_sample ? "true" : "false");
-    replace_text(&job->sampler.set_alpha_to_one,
-                 c->set_alpha_to_one ? "true" : "false");
-    replace_text(&job->sampler.variance, variances[c->variance]);
-    job->sampler.clip_range = c->clip_range;
-    if (c->steps_offset >= 0)
-        job->sampler.steps_offset = c->steps_offset;
-}
-
-static pdag_status make_sampler(pdag_setup *s)
-{
-    const char *kind = s->job->sampler.kind;
-    pdag_schedule_config config;
-    pdag_status status = PDAG_OK;
-
-    if (s->has_model && s->info.scheduler_config != NULL) {
-        status = pdag_schedule_config_read(s->info.scheduler_config, kind,
-                                           &config);
-    } else {
-        pdag_schedule_config_defaults(kind, &config);
-        config.clip_sample = false; /* the oracle's states are unbounded */
-    }
-    if (status != PDAG_OK)
-        return status;
-    override_schedule(s->job, &config);
-    status = pdag_schedule_create(&config, kind, (size_t)s->job->sampler.steps,
-                                  &s->schedule);
-    if (status == PDAG_OK)
-        status = pdag_transition_create(kind, &config, s->schedule,
-                                        s->job->sampler.eta, s->dim,
-                                        &s->transition);
-    note_schedule(&config, s->job);
-    pdag_schedule_config_clear(&config);
-    return status;
 }
 
 static pdag_status read_noise(pdag_setup *s)
@@ -167,26 +78,45 @@ static pdag_status read_noise(pdag_setup *s)
     return status;
 }
 
+/* Mean and variance of final states: the job's file, or one that the model brings
+   along. */
+static pdag_status read_statistics(pdag_setup *s, pdag_job_facts *facts)
+{
+    const char *path = s->job->solver.statistics;
+
+    if (s->has_model && path[0] == '\0') {
+        s->own_statistics = pdag_xasprintf("%s/statistics.npy",
+                                           s->job->model.path);
+        if (access(s->own_statistics, F_OK) != 0)
+            return PDAG_OK;
+        path = s->own_statistics;
+        facts->statistics = path;
+    }
+    if (path[0] == '\0')
+        return PDAG_OK;
+    return pdag_guess_statistics(path, s->n_state_dims, s->state_dims,
+                                 &s->statistics, &facts->variance);
+}
+
 /* Everything after the job itself is there. */
 static pdag_status complete(pdag_setup *s)
 {
     pdag_job_facts facts;
-    char class_name[64] = "";
-    bool chosen = s->job->sampler.kind[0] != '\0';
     pdag_status status;
 
     memset(&facts, 0, sizeof facts);
     status = pdag_precision_parse(s->job->model.precision, &s->precision);
     if (status == PDAG_OK)
-        status = s->job->model.path[0] != '\0'
-                     ? inspect_model(s, &facts, class_name)
-                     : take_gaussian_shape(s);
+        status = s->job->model.path[0] != '\0' ? inspect_model(s, &facts)
+                                               : take_gaussian_shape(s);
+    if (status == PDAG_OK)
+        status = read_statistics(s, &facts);
     if (status == PDAG_OK)
         status = pdag_job_resolve(s->job, &facts);
-    if (status == PDAG_OK) {
-        note_sampler(s, chosen, facts.sampler_kind, class_name);
-        status = make_sampler(s);
-    }
+    if (status == PDAG_OK)
+        status = pdag_sampler_make(
+            s->job, s->has_model ? s->info.scheduler_config : NULL, s->dim,
+            &s->schedule, &s->transition);
     return status;
 }
 
@@ -202,6 +132,9 @@ pdag_status pdag_setup_create(const char *job_path, size_t n_set,
         status = complete(&s);
     if (status == PDAG_OK)
         status = read_noise(&s);
+    if (status == PDAG_OK && s.job->solver.start_from[0] != '\0')
+        status = pdag_guess_trajectories(s.job, s.transition->n_rows,
+                                         s.n_state_dims, s.state_dims, &s.start);
     if (status != PDAG_OK) {
         pdag_setup_clear(&s);
         return status;
@@ -231,6 +164,9 @@ pdag_status pdag_setup_unpack(const void *bytes, size_t n_bytes,
 void pdag_setup_clear(pdag_setup *s)
 {
     free(s->noise);
+    free(s->start);
+    free(s->statistics);
+    free(s->own_statistics);
     pdag_transition_destroy(s->transition);
     pdag_schedule_destroy(s->schedule);
     pdag_pipeline_info_clear(&s->info);
@@ -240,23 +176,7 @@ void pdag_setup_clear(pdag_setup *s)
 
 pdag_status pdag_setup_check_scheduler(const char *scheduler_config)
 {
-    char class_name[64];
-    const char *kind;
-    pdag_schedule_config config;
-    pdag_status status = pdag_schedule_class_read(scheduler_config, class_name);
-
-    if (status != PDAG_OK)
-        return status;
-    kind = pdag_schedule_kind_of_class(class_name);
-    if (kind == NULL)
-        return pdag_error(PDAG_ERR_UNSUPPORTED, "%s: _class_name: %s: no sampler "
-                          "of this kind", scheduler_config, class_name);
-    status = pdag_schedule_config_read(
-        scheduler_config,
-        kind != NULL && strcmp(kind, "ddpm") == 0 ? kind : "ddim", &config);
-    if (status == PDAG_OK)
-        pdag_schedule_config_clear(&config);
-    return status;
+    return pdag_sampler_check(scheduler_config);
 }
 
 void pdag_setup_worker_config(const pdag_setup *s, pdag_worker_config *c)
@@ -285,7 +205,12 @@ void pdag_setup_run(const pdag_setup *s, pdag_run_setup *r)
     r->job = s->job;
     r->transition = s->transition;
     r->dim = s->dim;
+    r->n_state_dims = s->n_state_dims;
+    memcpy(r->state_dims, s->state_dims, sizeof r->state_dims);
     r->noise = s->noise;
+    r->start = s->start;
+    r->start_row = (size_t)s->job->solver.start_row;
+    r->statistics = s->statistics;
     r->run_number = 1;
     if (!s->has_model)
         return;

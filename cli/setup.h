@@ -25,6 +25,9 @@ typedef struct pdag_setup {
     pdag_schedule *schedule;
     pdag_transition *transition;
     float *noise; /* [samples][D] or NULL */
+    float *start; /* [samples][N + 1][D] or NULL */
+    float *statistics; /* [2][D] or NULL */
+    char *own_statistics; /* the model's own file, or NULL */
     pdag_precision precision;
     char replaced_sampler[64]; /* the model's own scheduler class where this
                                   version has no such sampler and the job names

@@ -49,11 +49,24 @@ pdag_window pdag_window_make(size_t n_rows, size_t width)
     return window;
 }
 
-void pdag_window_slide(pdag_window *window, size_t n_done)
+void pdag_window_slide_to(pdag_window *window, size_t row)
 {
-    PDAG_ASSERT(n_done >= 1 && n_done <= window->end - window->begin);
-    window->begin += n_done;
-    window->end = window->begin + window->width;
+    PDAG_ASSERT(row < window->n_rows);
+    window->begin = row;
+    window->end = row + window->width;
     if (window->end > window->n_rows)
         window->end = window->n_rows;
+}
+
+void pdag_window_slide(pdag_window *window, size_t n_done)
+{
+    size_t begin = window->begin + n_done;
+
+    PDAG_ASSERT(n_done >= 1 && begin <= window->end);
+    if (begin < window->n_rows) {
+        pdag_window_slide_to(window, begin);
+    } else {
+        window->begin = window->n_rows;
+        window->end = window->n_rows;
+    }
 }

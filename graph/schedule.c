@@ -2,15 +2,15 @@
 
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/mem.h"
+#include "graph/schedule_times.h"
 
 static const double pi = 3.14159265358979323846;
 
 /* torch.linspace(first, last, n, dtype=float32), as its vector kernels compute
    it: fused multiply-add, counted from the nearer end. */
-static void linspace(double first, double last, size_t n, float *out)
+void pdag_linspace_float(double first, double last, size_t n, float *out)
 {
     float low = (float)first;
     float high = (float)last;
@@ -47,10 +47,10 @@ static void fill_betas(const pdag_schedule_config *config, float *betas)
 
     switch (config->beta_schedule) {
     case PDAG_BETA_LINEAR:
-        linspace(b0, b1, n, betas);
+        pdag_linspace_float(b0, b1, n, betas);
         break;
     case PDAG_BETA_SCALED_LINEAR:
-        linspace(sqrt(b0), sqrt(b1), n, betas);
+        pdag_linspace_float(sqrt(b0), sqrt(b1), n, betas);
         for (size_t t = 0; t < n; t++)
             betas[t] *= betas[t];
         break;
@@ -63,10 +63,10 @@ static void fill_betas(const pdag_schedule_config *config, float *betas)
         }
         break;
     case PDAG_BETA_SIGMOID:
-        linspace(-6, 6, n, betas);
+        pdag_linspace_float(-6, 6, n, betas);
         for (size_t t = 0; t < n; t++)
-            betas[t] = 1.0f / (1.0f + expf(-betas[t])) * (float)(b1 - b0) +
-                       (float)b0;
+            betas[t] =
+                1.0f / (1.0f + expf(-betas[t])) * (float)(b1 - b0) + (float)b0;
         break;
     case PDAG_BETA_TRAINED:
         for (size_t t = 0; t < n; t++)
@@ -123,81 +123,65 @@ static pdag_status fill_alpha_bar(const pdag_schedule_config *config,
     return status;
 }
 
-/* Entry i of the ascending list (leading, linspace) or, for trailing, of the
-   descending list, in numpy's arithmetic. */
-static double spaced(const pdag_schedule_config *config, size_t n, size_t i)
+/* What the job's own sampler.prediction may have made of a sound config. */
+static pdag_status check_prediction(const pdag_schedule_config *config,
+                                    const pdag_schedule_kind *kind)
 {
-    double n_train = (double)config->n_train;
-    double stride;
-
-    switch (config->spacing) {
-    case PDAG_SPACING_LEADING:
-        return (double)(i * (config->n_train / n)) + config->steps_offset;
-    case PDAG_SPACING_LINSPACE:
-        if (n == 1)
-            return 0;
-        return i == n - 1 ? n_train - 1
-                          : rint((double)i * ((n_train - 1) / (double)(n - 1)));
-    case PDAG_SPACING_TRAILING:
-        /* numpy.arange's stride is the difference of its first two values. */
-        stride = (n_train - n_train / (double)n) - n_train;
-        return rint(n_train + (double)i * stride) - 1;
-    }
-    return -1;
+    if (config->prediction == PDAG_PREDICT_SAMPLE &&
+        (kind->family == PDAG_FAMILY_PNDM ||
+         kind->family == PDAG_FAMILY_EULER_A))
+        return pdag_error(PDAG_ERR_UNSUPPORTED,
+                          "sampler.prediction: sample: not available with "
+                          "sampler.kind %s",
+                          kind->name);
+    return PDAG_OK;
 }
 
-static pdag_status fill_timesteps(const pdag_schedule_config *config, size_t n,
-                                  double *timesteps)
+static pdag_schedule *allocate(const pdag_schedule_config *config,
+                               const pdag_schedule_kind *kind, size_t n_steps)
 {
-    double n_train = (double)config->n_train;
-    bool trailing = config->spacing == PDAG_SPACING_TRAILING;
+    pdag_schedule *schedule = pdag_xcalloc(1, sizeof *schedule);
 
-    for (size_t i = 0; i < n; i++) {
-        double t = spaced(config, n, trailing ? i : n - 1 - i);
-
-        if (t < 0 || t >= n_train)
-            return pdag_error(PDAG_ERR_ARG,
-                              "sampler.steps: %zu: step %zu would be at "
-                              "timestep %g, outside 0 to %zu (steps_offset %d)",
-                              n, i, t, config->n_train - 1,
-                              config->steps_offset);
-        timesteps[i] = t;
-    }
-    /* For some counts the rounded stride is so short that numpy.arange gives
-       one value more, just above 0, and diffusers a step at timestep -1. */
-    if (trailing && ceil(n_train / (n_train / (double)n)) > (double)n)
-        return pdag_error(PDAG_ERR_ARG,
-                          "sampler.steps: %zu: trailing spacing of %zu "
-                          "timesteps would end at timestep -1; take %zu or "
-                          "another spacing",
-                          n, config->n_train, n - 1);
-    return PDAG_OK;
+    schedule->n_train = config->n_train;
+    schedule->n_steps = n_steps;
+    schedule->n_rows =
+        kind->family == PDAG_FAMILY_PNDM && n_steps > 1 ? n_steps + 1 : n_steps;
+    schedule->alpha_bar =
+        pdag_xcalloc(config->n_train, sizeof *schedule->alpha_bar);
+    schedule->timesteps =
+        pdag_xcalloc(schedule->n_rows, sizeof *schedule->timesteps);
+    if (kind->family != PDAG_FAMILY_DDIM && kind->family != PDAG_FAMILY_DDPM &&
+        kind->family != PDAG_FAMILY_PNDM)
+        schedule->sigmas = pdag_xcalloc(n_steps + 1, sizeof *schedule->sigmas);
+    return schedule;
 }
 
 pdag_status pdag_schedule_create(const pdag_schedule_config *config,
                                  const char *kind, size_t n_steps,
                                  pdag_schedule **schedule_out)
 {
+    const pdag_schedule_kind *of;
     pdag_schedule *schedule;
-    pdag_status status;
+    pdag_status status = pdag_schedule_kind_get(kind, &of);
 
-    if (strcmp(kind, "ddim") != 0 && strcmp(kind, "ddpm") != 0)
-        return pdag_error(PDAG_ERR_UNSUPPORTED,
-                          "sampler.kind: %s: expected one of ddim ddpm", kind);
+    if (status == PDAG_OK)
+        status = check_prediction(config, of);
+    if (status != PDAG_OK)
+        return status;
     if (n_steps < 1 || n_steps > config->n_train)
         return pdag_error(PDAG_ERR_ARG,
                           "sampler.steps: %zu: expected 1 to %zu, the training "
                           "steps of the model",
                           n_steps, config->n_train);
-    schedule = pdag_xcalloc(1, sizeof *schedule);
-    schedule->n_train = config->n_train;
-    schedule->n_steps = n_steps;
-    schedule->alpha_bar =
-        pdag_xcalloc(config->n_train, sizeof *schedule->alpha_bar);
-    schedule->timesteps = pdag_xcalloc(n_steps, sizeof *schedule->timesteps);
+    schedule = allocate(config, of, n_steps);
     status = fill_alpha_bar(config, schedule->alpha_bar);
+    /* Those schedulers stay just above 0, so that no noise level is infinite.
+     */
+    if (status == PDAG_OK && config->rescale_zero_snr &&
+        schedule->sigmas != NULL)
+        schedule->alpha_bar[config->n_train - 1] = 1.0 / 16777216;
     if (status == PDAG_OK)
-        status = fill_timesteps(config, n_steps, schedule->timesteps);
+        status = pdag_schedule_fill_times(config, of, schedule);
     if (status != PDAG_OK) {
         pdag_schedule_destroy(schedule);
         return status;
@@ -212,5 +196,6 @@ void pdag_schedule_destroy(pdag_schedule *schedule)
         return;
     free(schedule->alpha_bar);
     free(schedule->timesteps);
+    free(schedule->sigmas);
     free(schedule);
 }

@@ -17,12 +17,17 @@ static double alpha_bar_next(const pdag_schedule_config *config,
     return config->set_alpha_to_one ? 1.0 : schedule->alpha_bar[0];
 }
 
-static void fill(pdag_transition *tr, size_t i, double eta)
+static void fill(pdag_transition *tr, const pdag_schedule_kind *kind,
+                 const pdag_schedule *schedule, double eta, size_t i)
 {
     pdag_step_parts *parts = &tr->parts[i];
-    double next = tr->alpha_bar_next[i];
-    double sigma = eta * tr->noise_std[i];
+    double now = schedule->alpha_bar[(size_t)tr->t[i]];
+    double next = alpha_bar_next(&tr->config, schedule, i);
+    double sigma;
 
+    (void)kind;
+    pdag_transition_fill_step(tr, i, now, next);
+    sigma = eta * tr->noise_std[i];
     parts->f_z = sqrt(next);
     parts->f_eps = sqrt(fmax(1 - next - sigma * sigma, 0));
     parts->f_x = 0;
@@ -30,8 +35,4 @@ static void fill(pdag_transition *tr, size_t i, double eta)
     tr->draws_noise[i] = eta > 0;
 }
 
-const pdag_transition_ops pdag_transition_ddim = {
-    .kind = "ddim",
-    .alpha_bar_next = alpha_bar_next,
-    .fill = fill,
-};
+const pdag_transition_ops pdag_transition_ddim = {.fill = fill};

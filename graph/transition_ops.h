@@ -5,19 +5,34 @@
 
 #include "graph/transition.h"
 
-/** Adding a sampler family: one file with one such table, and its line in the
- *  list of transition.c. */
+/** Adding a sampler family: one file with one such table, its line in the list of
+ *  transition.c, and its kinds in schedule_kinds.c. */
 typedef struct pdag_transition_ops {
-    const char *kind;
-    /** alpha-bar of the state that step i leads to. */
-    double (*alpha_bar_next)(const pdag_schedule_config *config,
-                             const pdag_schedule *schedule, size_t i);
-    /** Set parts[i].f_*, c[i] and draws_noise[i]; t, alpha_bar, alpha_bar_next
-     *  and noise_std of the step are there already. */
-    void (*fill)(pdag_transition *tr, size_t i, double eta);
+    pdag_value_kind multistep; /* the value of kinds that combine several */
+    /** Set of row i: signal, sigma, parts, noise_std, draws_noise, c and, for
+     *  multistep kinds, own and weight; input_scale where it is not 1.  config,
+     *  t, dim, n_rows and n_terms are there. */
+    void (*fill)(pdag_transition *tr, const pdag_schedule_kind *kind,
+                 const pdag_schedule *schedule, double eta, size_t i);
 } pdag_transition_ops;
 
 extern const pdag_transition_ops pdag_transition_ddim;
 extern const pdag_transition_ops pdag_transition_ddpm;
+extern const pdag_transition_ops pdag_transition_dpm;
+extern const pdag_transition_ops pdag_transition_euler;
+extern const pdag_transition_ops pdag_transition_flow;
+extern const pdag_transition_ops pdag_transition_pndm;
+
+/** signal, sigma and the prediction parts of a row at alpha-bar `now`. */
+void pdag_transition_fill_vp(pdag_transition *tr, size_t i, double now);
+
+/** The same, and noise_std of the step from `now` to `next`. */
+void pdag_transition_fill_step(pdag_transition *tr, size_t i, double now,
+                               double next);
+
+/** The network's output that makes a row predict the clean state z and the noise
+ *  eps from x; by whichever of the two it weighs more in. */
+double pdag_step_output(const pdag_step_parts *parts, double x, double z,
+                        double eps);
 
 #endif

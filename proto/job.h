@@ -79,6 +79,8 @@ typedef struct pdag_job {
         int64_t start_row;
         char *entry;
         char *statistics;
+        double restart;         /* 0: never */
+        char *measure_variance; /* "" "true" "false" */
     } solver;
     struct {
         bool present;
@@ -117,6 +119,8 @@ void pdag_job_destroy(pdag_job *job); /* NULL is allowed */
 typedef struct pdag_job_facts {
     bool has_text, has_classes, is_latent;
     const char *sampler_kind; /* of the model's own scheduler config, or NULL */
+    double variance; /* of final states, from the statistics file; 0: none */
+    const char *statistics; /* the model's own file, or NULL */
 } pdag_job_facts;
 
 /** Fill sampler.kind, solver.tolerance, .variance and per-method choices,

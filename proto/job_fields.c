@@ -20,7 +20,6 @@
     REAL(member, limit, most, of), .above = true
 
 #define OF_MODEL .fallback_text = "the model's"
-#define PER_METHOD .fallback_text = "per method"
 #define NOT_YET .available = ""
 
 const pdag_job_field pdag_job_fields[] = {
@@ -56,7 +55,6 @@ const pdag_job_field pdag_job_fields[] = {
      CHOICE(sampler.kind,
             "ddim ddpm dpmpp-1 dpmpp-2m dpmpp-3m sde-dpmpp-1 sde-dpmpp-2m "
             "euler euler-a flow-euler pndm"),
-     .available = "ddim ddpm",
      .fallback_text = "the model's scheduler config where available, else ddim",
      .meaning = "another kind than the model's own behaves as diffusers' "
                 "`OtherScheduler.from_config` of the model's scheduler config"},
@@ -65,29 +63,33 @@ const pdag_job_field pdag_job_fields[] = {
     {"sampler.eta", REAL(sampler.eta, 0, 1, ""), .fallback = "0",
      .meaning = "noise of DDIM: 0 none, 1 as much as DDPM; DDIM only"},
     {"sampler.spacing", CHOICE(sampler.spacing, "leading trailing linspace"),
-     OF_MODEL, .meaning = "diffusers' `timestep_spacing`"},
+     OF_MODEL, .meaning = "diffusers' `timestep_spacing`; not for flow-euler"},
     {"sampler.prediction",
      CHOICE(sampler.prediction, "epsilon sample v_prediction"), OF_MODEL,
-     .meaning = "what the network predicts; diffusers' `prediction_type`"},
+     .meaning = "what the network predicts; diffusers' `prediction_type`; not "
+                "for flow-euler"},
     {"sampler.clip", FLAG(sampler.clip), OF_MODEL,
-     .meaning = "clip the predicted clean state; diffusers' `clip_sample`"},
+     .meaning = "clip the predicted clean state; diffusers' `clip_sample`; "
+                "ddim and ddpm only"},
     {"sampler.clip_range", ABOVE(sampler.clip_range, 0, 1e6, ""), OF_MODEL,
-     .meaning = "where to clip; diffusers' `clip_sample_range`"},
+     .meaning = "where to clip; diffusers' `clip_sample_range`; ddim and ddpm "
+                "only"},
     {"sampler.steps_offset", INT(sampler.steps_offset, 0, 10000, "count"),
      .unset = -1, OF_MODEL,
-     .meaning = "added to every timestep of `leading` spacing"},
+     .meaning = "added to every timestep of `leading` spacing; not for "
+                "flow-euler"},
     {"sampler.set_alpha_to_one", FLAG(sampler.set_alpha_to_one), OF_MODEL,
      .meaning = "the last step's alpha-bar is 1 rather than that of timestep "
-                "0; DDIM only"},
+                "0; ddim and pndm only"},
     {"sampler.variance",
      CHOICE(sampler.variance, "fixed_small fixed_small_log fixed_large "
                               "fixed_large_log learned learned_range"),
      .available = "fixed_small fixed_small_log fixed_large", OF_MODEL,
-     .meaning = "diffusers' `variance_type`; DDPM only"},
+     .meaning = "diffusers' `variance_type`; ddpm only"},
     {"solver.method",
      CHOICE(solver.method, "sequential picard order-k anderson "
                            "triangular-anderson secant newton"),
-     .available = "picard sequential", .fallback = "picard",
+     .fallback = "secant",
      .meaning = "how the trajectory is solved; `sequential` is the sampler "
                 "itself, one row after another"},
     {"solver.tolerance", ABOVE(solver.tolerance, 0, 1e6, ""),
@@ -106,27 +108,36 @@ const pdag_job_field pdag_job_fields[] = {
     {"solver.max_rounds", INT(solver.max_rounds, 0, 1e6, "count"),
      .fallback = "0", .meaning = "rounds after which a run gives up; 0: N"},
     {"solver.history", INT(solver.history, 0, 64, "snapshots"), .unset = -1,
-     PER_METHOD,
+     .fallback_text = "4 for secant, 2 for the others",
      .meaning = "m, the newest included, so m - 1 differences; 0 and 1: none; "
-                "not used by `picard`"},
+                "not used by `picard` and `order-k`"},
     {"solver.order", INT(solver.order, 0, 10000, "rows"), .unset = -1,
-     PER_METHOD,
-     .meaning = "k, rows that one equation reaches back; 0: full; not used by "
-                "`picard`, which is always full"},
+     .fallback_text = "20 for order-k and triangular-anderson, else full",
+     .meaning = "k, rows that one equation reaches back; 0: full; used by "
+                "`order-k`, `anderson` and `triangular-anderson`"},
     {"solver.slope", CHOICE(solver.slope, "one sampler gaussian bands"),
-     .available = "one", PER_METHOD,
-     .meaning = "how a change of a row is carried to the next"},
+     .fallback_text = "`one` for picard, `gaussian` for secant, else `sampler`",
+     .meaning = "slope of the step, by which a change of a row is carried to "
+                "the next: `one`; `sampler`, with the network's output held; "
+                "`gaussian`, for data of `solver.variance`; `bands`, that and "
+                "what is learned on the way in frequency bands (`secant` "
+                "only)"},
     {"solver.variance", ABOVE(solver.variance, 0, 1e6, ""),
      .fallback_text = "the statistics file's, else 1 for latents, 0.27 for "
                       "pixels and actions",
      .meaning = "c^2, variance of the data for the slope `gaussian`"},
     {"solver.start", CHOICE(solver.start, "copies roll gaussian trajectory"),
-     .available = "copies", PER_METHOD, .meaning = "the first guess"},
-    {"solver.start_from", PATH(solver.start_from), NOT_YET,
+     .fallback_text = "`trajectory` where `solver.start_from` is given, else "
+                      "`copies`",
+     .meaning = "the first guess: copies of the noise; `roll`, the steps "
+                "towards the clean state that one evaluation predicts; "
+                "`gaussian`, those of data with the statistics' mean and "
+                "variance; `trajectory`, an earlier run's"},
+    {"solver.start_from", PATH(solver.start_from),
      .meaning = "output folder of an earlier run with `--save-trajectory`, for "
                 "`solver.start` `trajectory`"},
     {"solver.start_row", INT(solver.start_row, 0, 10000, "row"),
-     .fallback = "0", NOT_YET,
+     .fallback = "0",
      .meaning = "rows up to it are kept from that trajectory, the rest is the "
                 "first guess; 0: all is only a guess; at most N"},
     {"solver.entry", CHOICE(solver.entry, "copies held-x0"),
@@ -134,10 +145,19 @@ const pdag_job_field pdag_job_fields[] = {
      .meaning = "what a row starts from when it enters the window: a copy of "
                 "the last state, or the sampler's steps towards the last "
                 "predicted clean state"},
-    {"solver.statistics", PATH(solver.statistics), NOT_YET,
+    {"solver.statistics", PATH(solver.statistics),
      .fallback_text = "the model's, if it has one",
      .meaning = "`.npy`, float32, [2, ...state]: per-element mean, then "
-                "variance, of final states"},
+                "variance, of final states, for the slope and the start "
+                "`gaussian`; `run --save-statistics` writes one"},
+    {"solver.restart", REAL(solver.restart, 0, 1e6, "factor"),
+     .fallback = "0",
+     .meaning = "the solver forgets its history when a round's residual is so "
+                "many times that of the round before; 0: never"},
+    {"solver.measure_variance", FLAG(solver.measure_variance),
+     .fallback_text = "false",
+     .meaning = "`solver.variance` is measured on the sample's own first round "
+                "instead"},
     {"pcm.path", PATH(pcm.path), NOT_YET,
      .meaning = "Picard-consistency model: a LoRA file (`mixing` `weights`) or "
                 "a model directory"},

@@ -92,23 +92,35 @@ static void fill(char **text, const char *value)
     *text = pdag_xstrdup(value);
 }
 
-/* Per-method defaults.  Both methods of this version are plain: no history, the
-   full reach, slope one, a start of copies. */
+/* Per-method defaults: the published ones (ParaDiGMS' slope one; ParaTAA's
+   released order 20, two snapshots), and for secant what measurements say. */
 static void fill_solver(pdag_job *job, const pdag_job_facts *facts)
 {
+    const char *method = job->solver.method;
+    bool secant = strcmp(method, "secant") == 0;
+    bool plain = strcmp(method, "picard") == 0 ||
+                 strcmp(method, "sequential") == 0;
+    bool order_20 = strcmp(method, "order-k") == 0 ||
+                    strcmp(method, "triangular-anderson") == 0;
     bool relative = strcmp(job->solver.stop, "relative") == 0 ||
                     strcmp(job->solver.stop, "paradigms") == 0;
 
-    fill(&job->solver.slope, "one");
-    fill(&job->solver.start, "copies");
+    fill(&job->solver.slope, plain ? "one" : secant ? "gaussian" : "sampler");
+    fill(&job->solver.start,
+         job->solver.start_from[0] != '\0' ? "trajectory" : "copies");
+    fill(&job->solver.measure_variance, "false");
+    if (job->solver.statistics[0] == '\0' && facts->statistics != NULL)
+        fill(&job->solver.statistics, facts->statistics);
     if (job->solver.history < 0)
-        job->solver.history = 0;
+        job->solver.history = secant ? 4 : plain ? 0 : 2;
     if (job->solver.order < 0)
-        job->solver.order = 0;
+        job->solver.order = order_20 ? 20 : 0;
     if (!(job->solver.tolerance > 0))
         job->solver.tolerance = relative ? 0.1 : 1e-3;
     if (!(job->solver.variance > 0))
-        job->solver.variance = facts->is_latent ? 1.0 : 0.27;
+        job->solver.variance = facts->variance > 0 ? facts->variance
+                               : facts->is_latent  ? 1.0
+                                                   : 0.27;
 }
 
 /* At least two blocks for each of eight workers, so that a late one costs
@@ -128,6 +140,28 @@ static int64_t default_samples(const pdag_job *job)
     if (job->class_label.n > n)
         n = job->class_label.n;
     return n < 1 ? 1 : (int64_t)n;
+}
+
+/* What of the solver's fields goes together. */
+static pdag_status check_solver(const pdag_job *job)
+{
+    bool trajectory = strcmp(job->solver.start, "trajectory") == 0;
+
+    if (trajectory && job->solver.start_from[0] == '\0')
+        return pdag_error(PDAG_ERR_ARG, "solver.start: trajectory: needs "
+                          "solver.start_from, the folder of an earlier run");
+    if (!trajectory && job->solver.start_from[0] != '\0')
+        return pdag_error(PDAG_ERR_ARG, "solver.start_from: given, but "
+                          "solver.start is %s", job->solver.start);
+    if (!trajectory && job->solver.start_row > 0)
+        return pdag_error(PDAG_ERR_ARG, "solver.start_row: %" PRId64 ": only with "
+                          "solver.start trajectory", job->solver.start_row);
+    if (strcmp(job->solver.slope, "bands") == 0 &&
+        strcmp(job->solver.method, "secant") != 0)
+        return pdag_error(PDAG_ERR_ARG, "solver.slope: bands: only with "
+                          "solver.method secant, and this is %s",
+                          job->solver.method);
+    return PDAG_OK;
 }
 
 static pdag_status check_facts(const pdag_job *job,
@@ -158,11 +192,10 @@ static pdag_status check_facts(const pdag_job *job,
 
 pdag_status pdag_job_resolve(pdag_job *job, const pdag_job_facts *facts)
 {
-    const char *available = pdag_job_field_find("sampler.kind")->available;
     const char *kind = facts->sampler_kind;
+    pdag_status status;
 
-    fill(&job->sampler.kind,
-         kind != NULL && pdag_job_has_word(available, kind) ? kind : "ddim");
+    fill(&job->sampler.kind, kind != NULL ? kind : "ddim");
     fill_solver(job, facts);
     if (job->guidance_scale < 1)
         job->guidance_scale =
@@ -171,5 +204,6 @@ pdag_status pdag_job_resolve(pdag_job *job, const pdag_job_facts *facts)
         job->samples = default_samples(job);
     if (job->block_rows < 1)
         job->block_rows = default_block_rows(job->sampler.steps);
-    return check_facts(job, facts);
+    status = check_solver(job);
+    return status == PDAG_OK ? check_facts(job, facts) : status;
 }

@@ -1,6 +1,11 @@
 #include "scheduler/inflight.h"
 
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
 #include "base/fatal.h"
+#include "base/mem.h"
 
 int pdag_inflight_choose(const pdag_worker *worker, int n_workers)
 {
@@ -14,6 +19,21 @@ int pdag_inflight_choose(const pdag_worker *worker, int n_workers)
         }
     }
     return chosen;
+}
+
+void pdag_inflight_ready(pdag_worker_info *info, const pdag_msg *msg)
+{
+    char *text = pdag_xstrndup(pdag_msg_payload_const(msg),
+                               (size_t)msg->header.payload_bytes);
+    char *device = strchr(text, '\n');
+
+    if (device != NULL)
+        *device++ = '\0';
+    snprintf(info->host, sizeof info->host, "%s", text);
+    snprintf(info->device, sizeof info->device, "%s",
+             device != NULL ? device : "");
+    info->ready = true;
+    free(text);
 }
 
 int pdag_inflight_idle(const pdag_worker *worker, int n_workers)

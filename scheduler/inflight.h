@@ -31,6 +31,9 @@ typedef struct pdag_worker {
  *  with room for a second task, lowest peer first; 0 when all are full. */
 int pdag_inflight_choose(const pdag_worker *worker, int n_workers);
 
+/** Take down what READY says of a worker. */
+void pdag_inflight_ready(pdag_worker_info *info, const pdag_msg *msg);
+
 /** Number of ready workers with nothing to do. */
 int pdag_inflight_idle(const pdag_worker *worker, int n_workers);
 

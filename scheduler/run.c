@@ -95,9 +95,11 @@ static pdag_status begin_sampling(run *r, size_t index)
 {
     slot *s = &r->slot[index];
     const pdag_run_setup *setup = r->setup;
+    size_t states = (setup->transition->n_rows + 1) * setup->dim;
     pdag_status status = pdag_sample_create(
         &r->plan, index, setup->job->seed + index,
         setup->noise != NULL ? setup->noise + index * setup->dim : NULL,
+        setup->start != NULL ? setup->start + index * states : NULL,
         &s->sample);
 
     if (status != PDAG_OK)
@@ -205,13 +207,10 @@ static pdag_status drop_conditions(run *r, size_t sample)
 static pdag_status send_task(run *r, int peer, const pdag_node *node)
 {
     size_t dim = r->setup->dim;
-    const float *x;
-    const double *t;
-    size_t first;
-    size_t n = pdag_sample_task(r->slot[node->sample].sample, node->block,
-                                &first, &x, &t);
+    const pdag_sample *sample = r->slot[node->sample].sample;
+    size_t first = 0;
+    size_t n = pdag_sample_task(sample, node->block, &first);
     pdag_msg *msg;
-    float *payload;
     pdag_status status = send_condition(r, peer, node->sample);
 
     if (status == PDAG_OK)
@@ -219,10 +218,7 @@ static pdag_status send_task(run *r, int peer, const pdag_node *node)
                                  &msg);
     if (status != PDAG_OK)
         return status;
-    payload = pdag_msg_payload(msg);
-    memcpy(payload, x, n * dim * sizeof *x);
-    for (size_t i = 0; i < n; i++)
-        payload[n * dim + i] = (float)t[i];
+    pdag_sample_fill_task(sample, node->block, pdag_msg_payload(msg));
     msg->header.first_row = (uint32_t)first;
     msg->header.n_rows = (uint32_t)n;
     return send_node(r, peer, node, msg);
@@ -290,24 +286,6 @@ static pdag_status worker_failed(const run *r, int peer, const pdag_msg *msg)
     return status;
 }
 
-static void worker_ready(run *r, int peer, const pdag_msg *msg)
-{
-    pdag_worker_info *info = &r->worker[peer - 1].info;
-    char *text = pdag_xstrndup(pdag_msg_payload_const(msg),
-                               (size_t)msg->header.payload_bytes);
-    char *device = strchr(text, '\n');
-
-    if (device != NULL)
-        *device++ = '\0';
-    snprintf(info->host, sizeof info->host, "%s", text);
-    snprintf(info->device, sizeof info->device, "%s",
-             device != NULL ? device : "");
-    info->ready = true;
-    if (r->first_ready <= 0.0)
-        r->first_ready = pdag_seconds();
-    free(text);
-}
-
 /* The payload must be `floats` long; anything else is not our worker. */
 static pdag_status check_floats(const pdag_msg *msg, size_t floats)
 {
@@ -350,7 +328,7 @@ static void report_progress(run *r, size_t index)
     p.sample = index;
     p.n_samples = r->n_samples;
     p.rows_done = pdag_sample_rows_done(sample);
-    p.n_rows = r->setup->transition->n_steps;
+    p.n_rows = r->setup->transition->n_rows;
     p.round = pdag_sample_round(sample);
     p.residual = pdag_sample_residual(sample);
     p.seconds = pdag_seconds() - r->began;
@@ -358,18 +336,31 @@ static void report_progress(run *r, size_t index)
     r->setup->sink.progress(r->setup->sink.user, &p);
 }
 
+static pdag_status report_round(run *r, size_t index)
+{
+    pdag_round_state round;
+
+    report_progress(r, index);
+    if (r->setup->sink.round_done == NULL)
+        return PDAG_OK;
+    pdag_sample_describe_round(r->slot[index].sample, &round);
+    return r->setup->sink.round_done(r->setup->sink.user, &round);
+}
+
 /* U nodes: when the round's last block has come (policy barrier). */
 static pdag_status advance_blocks(run *r, size_t index)
 {
     slot *s = &r->slot[index];
+    size_t round = pdag_sample_round(s->sample);
     pdag_status status;
 
     if (!pdag_sample_round_complete(s->sample))
         return PDAG_OK;
     status = pdag_sample_advance(s->sample);
+    if (status == PDAG_OK && pdag_sample_round(s->sample) > round)
+        status = report_round(r, index);
     if (status != PDAG_OK)
         return status;
-    report_progress(r, index);
     if (pdag_sample_stop(s->sample) == PDAG_STOPPED_NOT) {
         push_round(r, index);
         return PDAG_OK;
@@ -385,9 +376,7 @@ static pdag_status take_result(run *r, const pdag_node *node,
                                const pdag_msg *msg)
 {
     slot *s = &r->slot[node->sample];
-    size_t first;
-    const float *x;
-    const double *t;
+    size_t first = 0;
     pdag_status status;
 
     if (node->kind == PDAG_MSG_ENCODE) {
@@ -401,7 +390,7 @@ static pdag_status take_result(run *r, const pdag_node *node,
         return status == PDAG_OK ? finish_sample(r, node->sample) : status;
     }
     status = check_floats(msg, r->setup->dim * pdag_sample_task(
-                                   s->sample, node->block, &first, &x, &t));
+                                   s->sample, node->block, &first));
     if (status == PDAG_OK)
         status = pdag_sample_result_in(s->sample, node->block,
                                        pdag_msg_payload_const(msg));
@@ -420,7 +409,9 @@ static pdag_status take_message(run *r, int peer, const pdag_msg *msg)
 
     switch (msg->header.kind) {
     case PDAG_MSG_READY:
-        worker_ready(r, peer, msg);
+        pdag_inflight_ready(&r->worker[peer - 1].info, msg);
+        if (r->first_ready <= 0.0)
+            r->first_ready = pdag_seconds();
         return PDAG_OK;
     case PDAG_MSG_FAIL:
         return worker_failed(r, peer, msg);
@@ -495,7 +486,7 @@ static pdag_status run_create(const pdag_run_setup *setup, pdag_comm *comm,
     pdag_status status;
 
     memset(r, 0, sizeof *r);
-    status = pdag_sample_plan_create(setup->job, setup->transition, &r->plan);
+    status = pdag_sample_plan_create(setup, &r->plan);
     if (status != PDAG_OK)
         return status;
     r->setup = setup;
@@ -506,8 +497,11 @@ static pdag_status run_create(const pdag_run_setup *setup, pdag_comm *comm,
     r->slot = pdag_xcalloc(r->n_samples, sizeof *r->slot);
     r->n_workers = comm->n_workers;
     r->worker = pdag_xcalloc((size_t)r->n_workers, sizeof *r->worker);
-    for (int w = 0; w < r->n_workers; w++)
+    for (int w = 0; w < r->n_workers; w++) {
         r->worker[w].has_condition = pdag_xcalloc(r->n_samples, 1);
+        if (setup->before != NULL && (size_t)w < setup->before->n_workers)
+            r->worker[w].info = setup->before->worker[w];
+    }
     return PDAG_OK;
 }
 

@@ -51,11 +51,26 @@ typedef struct pdag_progress {
     bool sample_finished;
 } pdag_progress;
 
-/** Where results go; either entry may be NULL.  A status other than PDAG_OK ends
- *  the run with it. */
+/** A sample after a round; borrowed, valid in the callback. */
+typedef struct pdag_round_state {
+    size_t sample;
+    size_t round;       /* rounds finished, from 1 */
+    size_t evaluations; /* so far */
+    size_t begin, n;    /* the round's rows [begin, begin + n) */
+    const double *residual;  /* [n], of the states before the round's update */
+    const double *change;    /* [n], by that update */
+    const float *trajectory; /* [N + 1][D] after it; rows that have not entered the
+                                window are not set */
+    size_t n_set;            /* states 0 .. n_set - 1 of it are */
+    size_t n_rows, dim;      /* N, D */
+} pdag_round_state;
+
+/** Where results go; any entry may be NULL.  A status other than PDAG_OK ends the
+ *  run with it. */
 typedef struct pdag_run_sink {
     void *user;
     pdag_status (*sample_done)(void *user, const pdag_sample_result *result);
+    pdag_status (*round_done)(void *user, const pdag_round_state *round);
     void (*progress)(void *user, const pdag_progress *progress);
 } pdag_run_sink;
 
@@ -63,11 +78,22 @@ typedef struct pdag_run_setup {
     const pdag_job *job; /* resolved */
     const pdag_transition *transition;
     size_t dim;            /* D */
+    int n_state_dims;      /* 1..3 */
+    size_t state_dims[3];
     bool has_text;         /* encode tasks are needed */
     size_t cond_floats;    /* of one encoded condition */
     size_t picture_floats; /* of one decoded picture; 0: no decode tasks */
     const float *noise;    /* [samples][D] unit noise given by the user, or NULL */
-    uint64_t run_number;   /* put into every message */
+    const float *start;    /* [samples][N + 1][D] first guess of the trajectories
+                              (solver.start `trajectory`), or NULL */
+    size_t start_row;      /* states 0..start_row of it are kept, from 1; 0: it is
+                              all a guess and the noise is drawn */
+    const float *statistics; /* [2][D] mean and variance of final states, or NULL */
+    uint64_t run_number;   /* put into every message; differs between the runs of
+                              one comm */
+    struct pdag_run_result *before; /* the run before on the same comm, of which is
+                              known who is ready (kept up to date); NULL for the
+                              first */
     int first_rank;        /* rank of worker 1, for messages: 0, or 1 where rank 0
                               only schedules */
     pdag_run_sink sink;
@@ -80,6 +106,7 @@ typedef struct pdag_worker_info {
     pdag_worker_stats stats;
 } pdag_worker_info;
 
+/** What a run ended with. */
 typedef struct pdag_run_result {
     pdag_stop_reason stop; /* worst of the samples */
     size_t n_workers;
@@ -94,6 +121,14 @@ typedef struct pdag_run_result {
 pdag_status pdag_scheduler_run(const pdag_run_setup *setup, pdag_comm *comm,
                                pdag_run_result *result_out);
 void pdag_run_result_clear(pdag_run_result *result);
+
+/** Pictures of n final states, decoded by all workers at once: between two runs on
+ *  the same comm, with the setup of either and a run_number of its own.
+ *  states: [n] pointers to [D]; pictures_out: [n][picture_floats], written in any
+ *  order.  PDAG_ERR_NAN for a picture that is not finite. */
+pdag_status pdag_scheduler_decode(const pdag_run_setup *setup, pdag_comm *comm,
+                                  size_t n, const float *const *states,
+                                  float *pictures_out);
 
 /** Send STOP with the exit status to all workers and take what they still send
  *  until each has said GONE (whose counters go into `result`, which may be NULL)

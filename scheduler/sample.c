@@ -1,181 +1,10 @@
-#include "scheduler/sample.h"
-
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/fatal.h"
 #include "base/mem.h"
-#include "graph/entry.h"
-
-struct pdag_sample {
-    const pdag_sample_plan *plan;
-    size_t index;
-    uint64_t seed;
-    pdag_solver *solver;
-    pdag_carry carry;
-    pdag_window window;
-    pdag_stop_reason stop;
-
-    float *x;     /* [N + 1][D] */
-    float *noise; /* [N][D] unit noise of the steps, or NULL */
-    float *f;     /* [W][D] step results of the window's rows */
-    float *x_new; /* [W][D] */
-    float *last_e; /* [D] network output at the window's last row */
-    float *z;     /* [D] held clean state */
-    float *e;     /* [D] scratch of the entry */
-
-    double *residual, *change; /* [W] */
-    double *residual_rms;      /* [N], last measured before acceptance */
-    size_t n_pending;          /* blocks of this round without result */
-    size_t round, evaluations;
-    double largest_residual;
-    pdag_round_record *history; /* [round] */
-};
-
-/* Plan. */
-
-pdag_status pdag_sample_plan_create(const pdag_job *job,
-                                    const pdag_transition *transition,
-                                    pdag_sample_plan *plan_out)
-{
-    pdag_sample_plan plan;
-    size_t n = transition->n_steps;
-    pdag_status status;
-
-    memset(&plan, 0, sizeof plan);
-    plan.transition = transition;
-    plan.solver = pdag_solver_find(job->solver.method);
-    if (plan.solver == NULL)
-        return pdag_error(PDAG_ERR_UNSUPPORTED, "solver.method: %s: not in this "
-                          "version", job->solver.method);
-    status = pdag_stop_rule_parse(job->solver.stop, &plan.rule);
-    if (status != PDAG_OK)
-        return status;
-    status = pdag_rng_kind_parse(job->random, &plan.random);
-    if (status != PDAG_OK)
-        return status;
-    plan.graph = pdag_graph_make(n, (size_t)job->block_rows);
-    plan.tolerance = job->solver.tolerance;
-    plan.window_width = pdag_window_make(n, (size_t)job->solver.window).width;
-    if (plan.solver->max_window > 0 &&
-        plan.window_width > plan.solver->max_window)
-        plan.window_width = plan.solver->max_window;
-    plan.max_rounds = (size_t)job->solver.max_rounds;
-    if (plan.max_rounds == 0 || plan.max_rounds > n)
-        plan.max_rounds = n;
-    plan.entry_held_x0 = strcmp(job->solver.entry, "held-x0") == 0;
-    plan.scale = pdag_xcalloc(n + 1, sizeof *plan.scale);
-    plan.slope = pdag_xcalloc(n, sizeof *plan.slope);
-    for (size_t i = 0; i < n; i++)
-        plan.slope[i] = 1.0; /* solver.slope `one` */
-    if (plan.rule == PDAG_STOP_RELATIVE || plan.rule == PDAG_STOP_PARADIGMS)
-        status = pdag_stop_scales(n, transition->noise_std, plan.scale);
-    if (status != PDAG_OK) {
-        pdag_sample_plan_clear(&plan);
-        return status;
-    }
-    *plan_out = plan;
-    return PDAG_OK;
-}
-
-void pdag_sample_plan_clear(pdag_sample_plan *plan)
-{
-    free(plan->scale);
-    free(plan->slope);
-    plan->scale = NULL;
-    plan->slope = NULL;
-}
-
-/* Creation. */
-
-static pdag_status alloc_floats(size_t rows, size_t dim, const char *what,
-                                float **out)
-{
-    size_t count;
-    void *memory;
-    pdag_status status;
-
-    if (!pdag_mul_size(rows, dim, &count))
-        return pdag_error(PDAG_ERR_NOMEM, "%s: %zu x %zu overflow", what, rows,
-                          dim);
-    status = pdag_alloc_tensor(count, sizeof(float), what, &memory);
-    if (status == PDAG_OK)
-        *out = memory;
-    return status;
-}
-
-static bool sampler_adds_noise(const pdag_transition *tr)
-{
-    for (size_t i = 0; i < tr->n_steps; i++)
-        if (tr->c[i] != 0.0)
-            return true;
-    return false;
-}
-
-static pdag_status allocate(pdag_sample *s)
-{
-    const pdag_transition *tr = s->plan->transition;
-    size_t n = tr->n_steps;
-    size_t w = s->plan->window_width;
-    size_t d = tr->dim;
-    pdag_status status = alloc_floats(n + 1, d, "trajectory", &s->x);
-
-    if (status == PDAG_OK)
-        status = alloc_floats(w, d, "steps of the window", &s->f);
-    if (status == PDAG_OK)
-        status = alloc_floats(w, d, "new states of the window", &s->x_new);
-    if (status == PDAG_OK)
-        status = alloc_floats(1, d, "network output", &s->last_e);
-    if (status == PDAG_OK)
-        status = alloc_floats(1, d, "held state", &s->z);
-    if (status == PDAG_OK)
-        status = alloc_floats(1, d, "scratch", &s->e);
-    if (status == PDAG_OK && sampler_adds_noise(tr))
-        status = alloc_floats(n, d, "noise of the steps", &s->noise);
-    if (status == PDAG_OK)
-        status = pdag_carry_create(d, &s->carry);
-    if (status != PDAG_OK)
-        return status;
-    s->residual = pdag_xcalloc(w, sizeof *s->residual);
-    s->change = pdag_xcalloc(w, sizeof *s->change);
-    s->residual_rms = pdag_xcalloc(n, sizeof *s->residual_rms);
-    for (size_t i = 0; i < n; i++)
-        s->residual_rms[i] = NAN; /* not measured yet */
-    s->history = pdag_xcalloc(s->plan->max_rounds, sizeof *s->history);
-    return PDAG_OK;
-}
-
-/* Initial noise, then the noise of the steps, in diffusers' order for the torch
-   streams; the counter stream has no order. */
-static pdag_status draw_noise(pdag_sample *s, const float *unit_noise)
-{
-    const pdag_transition *tr = s->plan->transition;
-    size_t d = tr->dim;
-    pdag_rng *rng;
-    pdag_status status = pdag_rng_create(s->plan->random, s->seed, &rng);
-
-    if (status != PDAG_OK)
-        return status;
-    if (s->plan->random == PDAG_RNG_COUNTER)
-        pdag_rng_counter_normal(s->seed, 0, 0, d, s->x);
-    else if (unit_noise == NULL) /* given noise takes the draw's place */
-        status = pdag_rng_normal(rng, d, s->x);
-    if (unit_noise != NULL)
-        memcpy(s->x, unit_noise, d * sizeof *s->x);
-    for (size_t i = 0; status == PDAG_OK && i < tr->n_steps; i++) {
-        float *xi = s->noise != NULL ? s->noise + i * d : NULL;
-
-        if (s->plan->random == PDAG_RNG_COUNTER && xi != NULL)
-            pdag_rng_counter_normal(s->seed, i + 1, 0, d, xi);
-        else if (s->plan->random != PDAG_RNG_COUNTER && tr->draws_noise[i])
-            status = pdag_rng_normal(rng, d, xi != NULL ? xi : s->e);
-    }
-    for (size_t k = 0; k < d; k++)
-        s->x[k] = (float)(tr->initial_sigma * (double)s->x[k]);
-    pdag_rng_destroy(rng);
-    return status;
-}
+#include "scheduler/sample_internal.h"
 
 static size_t count_blocks(const pdag_sample *s)
 {
@@ -188,28 +17,20 @@ static size_t count_blocks(const pdag_sample *s)
 
 pdag_status pdag_sample_create(const pdag_sample_plan *plan, size_t index,
                                uint64_t seed, const float *unit_noise,
-                               pdag_sample **sample_out)
+                               const float *start, pdag_sample **sample_out)
 {
     pdag_sample *s = pdag_xcalloc(1, sizeof *s);
-    const pdag_transition *tr = plan->transition;
-    pdag_solver_opts opts = {tr->n_steps, tr->dim};
     pdag_status status;
 
     s->plan = plan;
     s->index = index;
     s->seed = seed;
-    s->window = pdag_window_make(tr->n_steps, plan->window_width);
-    status = allocate(s);
-    if (status == PDAG_OK)
-        status = plan->solver->create(&opts, &s->solver);
-    if (status == PDAG_OK)
-        status = draw_noise(s, unit_noise);
+    s->window = pdag_window_make(plan->transition->n_rows, plan->window_width);
+    status = pdag_sample_fill_first(s, unit_noise, start);
     if (status != PDAG_OK) {
         pdag_sample_destroy(s);
         return status;
     }
-    plan->solver->reset(s->solver);
-    pdag_entry_copies(tr->dim, 0, s->window.end, s->x);
     s->n_pending = count_blocks(s);
     *sample_out = s;
     return PDAG_OK;
@@ -228,9 +49,14 @@ void pdag_sample_destroy(pdag_sample *s)
     free(s->residual_rms);
     free(s->change);
     free(s->residual);
-    free(s->e);
+    free(s->product);
+    free(s->probe);
+    free(s->slope);
+    free(s->scratch);
     free(s->z);
     free(s->last_e);
+    free(s->value_new);
+    free(s->value);
     free(s->x_new);
     free(s->f);
     free(s->noise);
@@ -248,21 +74,40 @@ size_t pdag_sample_round(const pdag_sample *s)
 void pdag_sample_blocks(const pdag_sample *s, size_t *first_out,
                         size_t *last_out)
 {
-    *first_out = pdag_graph_block_of(&s->plan->graph, s->window.begin);
-    *last_out = pdag_graph_block_of(&s->plan->graph, s->window.end - 1) + 1;
+    size_t first = s->probing ? s->probe_row : s->window.begin;
+    size_t last = s->probing ? s->probe_row : s->window.end - 1;
+
+    *first_out = pdag_graph_block_of(&s->plan->graph, first);
+    *last_out = pdag_graph_block_of(&s->plan->graph, last) + 1;
 }
 
-size_t pdag_sample_task(const pdag_sample *s, size_t block, size_t *first_out,
-                        const float **x_out, const double **t_out)
+size_t pdag_sample_task(const pdag_sample *s, size_t block, size_t *first_out)
 {
-    size_t first = 0;
-    size_t n = pdag_graph_block_rows(&s->plan->graph, block, s->window.begin,
-                                     s->window.end, &first);
+    if (s->probing) {
+        *first_out = s->probe_row;
+        return 1;
+    }
+    return pdag_graph_block_rows(&s->plan->graph, block, s->window.begin,
+                                 s->window.end, first_out);
+}
 
-    *first_out = first;
-    *x_out = s->x + first * s->plan->transition->dim;
-    *t_out = s->plan->transition->t + first;
-    return n;
+void pdag_sample_fill_task(const pdag_sample *s, size_t block,
+                           float *payload_out)
+{
+    const pdag_transition *tr = s->plan->transition;
+    size_t d = tr->dim;
+    size_t first = 0;
+    size_t n = pdag_sample_task(s, block, &first);
+
+    for (size_t r = 0; r < n; r++) {
+        const float *x = s->probing ? s->probe : s->x + (first + r) * d;
+        float *input = payload_out + r * d;
+        double scale = tr->input_scale[first + r];
+
+        for (size_t k = 0; k < d; k++)
+            input[k] = (float)(scale * (double)x[k]);
+        payload_out[n * d + r] = (float)tr->t[first + r];
+    }
 }
 
 bool pdag_sample_all_finite(size_t n, const float *values)
@@ -282,11 +127,14 @@ pdag_status pdag_sample_result_in(pdag_sample *s, size_t block,
     const pdag_transition *tr = s->plan->transition;
     size_t d = tr->dim;
     size_t first = 0;
-    size_t n = pdag_graph_block_rows(&s->plan->graph, block, s->window.begin,
-                                     s->window.end, &first);
+    size_t n = pdag_sample_task(s, block, &first);
 
     for (size_t r = 0; r < n; r++) {
         size_t i = first + r;
+        const float *x = s->probing ? s->probe : s->x + i * d;
+        float *m = s->value != NULL ? s->value + i * d
+                   : s->probing     ? s->probe
+                                    : s->f + (i - s->window.begin) * d;
 
         if (!pdag_sample_all_finite(d, eps + r * d)) {
             s->stop = PDAG_STOPPED_FAILED;
@@ -294,11 +142,10 @@ pdag_status pdag_sample_result_in(pdag_sample *s, size_t block,
                               "network's output is not finite", s->index, i,
                               s->round);
         }
-        pdag_transition_step(tr, i, s->x + i * d, eps + r * d,
-                             s->noise != NULL ? s->noise + i * d : NULL,
-                             s->f + (i - s->window.begin) * d);
+        pdag_transition_value(tr, i, x, eps + r * d,
+                              s->noise != NULL ? s->noise + i * d : NULL, m);
     }
-    if (first + n == s->window.end)
+    if (first + n == s->window.end && !s->probing)
         memcpy(s->last_e, eps + (n - 1) * d, d * sizeof *eps);
     s->evaluations += n;
     s->n_pending--;
@@ -312,32 +159,87 @@ bool pdag_sample_round_complete(const pdag_sample *s)
 
 /* The end of a round. */
 
-/* U(k,b) of all blocks, each with the carry of the one before. */
-static pdag_status update_blocks(pdag_sample *s)
+/* Steps of n rows from the values of this round and, before the window, of the
+   accepted rows.  A one-step sampler's values are its steps already. */
+static void make_steps(pdag_sample *s, size_t first, size_t n)
+{
+    const pdag_transition *tr = s->plan->transition;
+    size_t d = tr->dim;
+
+    for (size_t i = first; s->value != NULL && i < first + n; i++) {
+        const float *values[PDAG_MAX_TERMS] = {NULL};
+
+        for (size_t j = 0; j < tr->n_terms && j <= i; j++)
+            values[j] = s->value + (i - j) * d;
+        pdag_transition_step(tr, i, s->x + i * d, values,
+                             s->noise != NULL ? s->noise + i * d : NULL,
+                             s->f + (i - s->window.begin) * d);
+    }
+}
+
+pdag_status pdag_sample_update_rows(pdag_sample *s, size_t first, size_t n)
 {
     size_t d = s->plan->transition->dim;
+    size_t at = first - s->window.begin;
+    pdag_solver_block block = {
+        .begin = s->window.begin,
+        .first = first,
+        .n = n,
+        .x = s->x + first * d,
+        .f = s->f + at * d,
+        .value = s->value != NULL ? s->value + first * d : s->f + at * d,
+        .x_new = s->x_new + at * d,
+        .product = s->product,
+        .value_new = s->value_new != NULL ? s->value_new + at * d : NULL,
+        .residual = s->residual + at,
+        .change = s->change + at,
+    };
+    pdag_status status;
+
+    make_steps(s, first, n);
+    status = s->solver->ops->update(s->solver, &block, &s->carry);
+    if (status == PDAG_OK)
+        return PDAG_OK;
+    s->stop = PDAG_STOPPED_FAILED;
+    return pdag_error_prefix(status, "sample %zu: round %zu", s->index,
+                             s->round);
+}
+
+/* All blocks, each with the carry of the one before; a solver that looks ahead
+   takes the window as one. */
+static pdag_status update_blocks(pdag_sample *s)
+{
+    size_t begin = s->window.begin;
+    size_t rows = s->window.end - begin;
     size_t first_block;
     size_t last_block;
+    pdag_status status = PDAG_OK;
 
-    pdag_carry_zero(&s->carry, d);
+    pdag_carry_zero(&s->carry);
     pdag_sample_blocks(s, &first_block, &last_block);
-    for (size_t b = first_block; b < last_block; b++) {
-        size_t first = 0;
-        size_t n = pdag_graph_block_rows(&s->plan->graph, b, s->window.begin,
-                                         s->window.end, &first);
-        size_t at = first - s->window.begin;
-        pdag_status status = s->solver->ops->update(
-            s->solver, first, n, s->x + first * d, s->f + at * d,
-            s->plan->slope + first, &s->carry, s->x_new + at * d,
-            s->residual + at, s->change + at);
+    if (!s->solver->ops->triangular) {
+        status = pdag_sample_update_rows(s, begin, rows);
+    } else {
+        for (size_t b = first_block; status == PDAG_OK && b < last_block; b++) {
+            size_t first = 0;
+            size_t n = pdag_sample_task(s, b, &first);
 
-        if (status != PDAG_OK) {
-            s->stop = PDAG_STOPPED_FAILED;
-            return pdag_error_prefix(status, "sample %zu: round %zu", s->index,
-                                     s->round);
+            status = pdag_sample_update_rows(s, first, n);
         }
     }
-    return PDAG_OK;
+    return status;
+}
+
+/* The round's new states and values take the places of the old ones. */
+static void take_new(pdag_sample *s)
+{
+    size_t d = s->plan->transition->dim;
+    size_t begin = s->window.begin;
+    size_t rows = s->window.end - begin;
+
+    memcpy(s->x + (begin + 1) * d, s->x_new, rows * d * sizeof *s->x);
+    if (s->value != NULL)
+        memcpy(s->value + begin * d, s->value_new, rows * d * sizeof *s->value);
 }
 
 static void record_round(pdag_sample *s, size_t n)
@@ -358,9 +260,10 @@ static void record_round(pdag_sample *s, size_t n)
     s->residual_rms[s->window.begin] = 0.0;
 }
 
-/* Prediction of the clean state from the window's last row after the sweep:
-   its network output as the sweep predicts it where the step can be inverted for
-   it, else as evaluated. */
+/* Prediction of the clean state from the window's last row after the sweep: from
+   its value as the sweep predicts it; a one-step sampler's value is inverted for
+   the network's output where that can be done, else the output is taken as
+   evaluated. */
 static void predict_clean_state(pdag_sample *s, size_t last)
 {
     const pdag_transition *tr = s->plan->transition;
@@ -369,6 +272,10 @@ static void predict_clean_state(pdag_sample *s, size_t last)
     const float *x_next = s->x + (last + 1) * d;
     const float *e = s->last_e;
 
+    if (s->value != NULL) {
+        pdag_transition_x0_of_value(tr, last, x, s->value + last * d, s->z);
+        return;
+    }
     if (tr->linear && fabs(tr->b[last]) > 1e-6) {
         const float *xi = s->noise != NULL ? s->noise + last * d : NULL;
 
@@ -377,9 +284,9 @@ static void predict_clean_state(pdag_sample *s, size_t last)
 
             if (xi != NULL)
                 rest -= tr->c[last] * (double)xi[k];
-            s->e[k] = (float)(rest / tr->b[last]);
+            s->scratch[k] = (float)(rest / tr->b[last]);
         }
-        e = s->e;
+        e = s->scratch;
     }
     pdag_transition_x0(tr, last, x, e, s->z);
 }
@@ -387,16 +294,51 @@ static void predict_clean_state(pdag_sample *s, size_t last)
 /* States old_end + 1 .. new_end get their first guess. */
 static void enter_rows(pdag_sample *s, size_t old_end, size_t new_end)
 {
-    const pdag_transition *tr = s->plan->transition;
+    const pdag_sample_plan *plan = s->plan;
+    pdag_entry entry = {plan->transition, s->noise, s->value, s->scratch};
 
-    if (new_end <= old_end)
+    if (new_end + 1 <= s->n_set)
         return;
-    if (s->plan->entry_held_x0) {
+    if (plan->entry_held_x0 || plan->start == PDAG_START_ROLL) {
         predict_clean_state(s, old_end - 1);
-        pdag_entry_held_x0(tr, s->z, s->noise, old_end, new_end, s->x, s->e);
+        pdag_entry_held_x0(&entry, s->z, old_end, new_end, s->x);
     } else {
-        pdag_entry_copies(tr->dim, old_end, new_end, s->x);
+        pdag_entry_copies(plan->transition->dim, old_end, new_end, s->x);
     }
+    s->n_set = new_end + 1;
+}
+
+/* c^2 from the clean state that the first round leads to. */
+static void measure_variance(pdag_sample *s)
+{
+    size_t d = s->plan->transition->dim;
+    double sum = 0.0;
+    double square = 0.0;
+    double variance;
+
+    predict_clean_state(s, s->window.end - 1);
+    for (size_t k = 0; k < d; k++) {
+        sum += (double)s->z[k];
+        square += (double)s->z[k] * (double)s->z[k];
+    }
+    sum /= (double)d;
+    variance = square / (double)d - sum * sum;
+    if (variance > 1e-4 && variance < 1e4)
+        pdag_sample_plan_slopes(s->plan, variance, s->slope);
+}
+
+/* Forget a history that led astray (ParaTAA's restart). */
+static void restart_if_grown(pdag_sample *s, size_t n)
+{
+    double norm = 0.0;
+
+    for (size_t r = 0; r < n; r++)
+        norm += s->residual[r] * s->residual[r];
+    norm = sqrt(norm);
+    if (s->plan->restart > 0.0 && s->round > 0 &&
+        norm > s->plan->restart * s->residual_norm)
+        s->solver->ops->reset(s->solver);
+    s->residual_norm = norm;
 }
 
 static pdag_stop_reason reason_to_stop(const pdag_sample *s)
@@ -411,19 +353,23 @@ static pdag_stop_reason reason_to_stop(const pdag_sample *s)
 
 pdag_status pdag_sample_advance(pdag_sample *s)
 {
-    size_t d = s->plan->transition->dim;
     size_t begin = s->window.begin;
     size_t n = s->window.end - begin;
     size_t old_end = s->window.end;
     size_t accepted;
+    bool waiting = false;
     pdag_status status;
 
     PDAG_ASSERT(s->n_pending == 0 && s->stop == PDAG_STOPPED_NOT);
-    status = update_blocks(s);
-    if (status != PDAG_OK)
+    status = s->solver->ops->probes ? pdag_sample_sweep(s, &waiting)
+                                    : update_blocks(s);
+    if (status != PDAG_OK || waiting)
         return status;
-    memcpy(s->x + (begin + 1) * d, s->x_new, n * d * sizeof *s->x);
+    take_new(s);
     record_round(s, n);
+    restart_if_grown(s, n);
+    if (s->plan->measure_variance && s->round == 0)
+        measure_variance(s);
     accepted = pdag_stop_accept(s->plan->rule, s->plan->tolerance, n,
                                 s->residual, s->change,
                                 s->plan->scale + begin + 1);
@@ -451,7 +397,7 @@ void pdag_sample_describe(const pdag_sample *s, pdag_sample_result *result_out)
     result_out->index = s->index;
     result_out->seed = s->seed;
     result_out->stop = s->stop;
-    result_out->rounds = s->round;
+    result_out->rounds = s->round + s->n_probes;
     result_out->evaluations = s->evaluations;
     result_out->n_rows = s->window.n_rows;
     result_out->dim = s->plan->transition->dim;
@@ -459,6 +405,24 @@ void pdag_sample_describe(const pdag_sample *s, pdag_sample_result *result_out)
     result_out->history = s->history;
     result_out->n_history = s->round;
     result_out->trajectory = s->x;
+}
+
+void pdag_sample_describe_round(const pdag_sample *s,
+                                pdag_round_state *round_out)
+{
+    const pdag_round_record *record = &s->history[s->round - 1];
+
+    round_out->sample = s->index;
+    round_out->round = s->round;
+    round_out->evaluations = s->evaluations;
+    round_out->begin = record->begin;
+    round_out->n = record->n;
+    round_out->residual = s->residual;
+    round_out->change = s->change;
+    round_out->trajectory = s->x;
+    round_out->n_set = s->n_set;
+    round_out->n_rows = s->window.n_rows;
+    round_out->dim = s->plan->transition->dim;
 }
 
 const float *pdag_sample_final(const pdag_sample *s)

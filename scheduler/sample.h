@@ -10,34 +10,60 @@
 extern "C" {
 #endif
 
+typedef enum pdag_start { /* solver.start */
+    PDAG_START_COPIES,
+    PDAG_START_ROLL,
+    PDAG_START_GAUSSIAN,
+    PDAG_START_TRAJECTORY
+} pdag_start;
+
+typedef enum pdag_slope { /* solver.slope */
+    PDAG_SLOPE_ONE,
+    PDAG_SLOPE_SAMPLER,
+    PDAG_SLOPE_GAUSSIAN,
+    PDAG_SLOPE_BANDS
+} pdag_slope;
+
 /** What all samples of a run share; constant. */
 typedef struct pdag_sample_plan {
     const pdag_transition *transition;
     pdag_graph graph;
     const pdag_solver_ops *solver;
+    pdag_solver_opts opts; /* but for the slopes */
     pdag_stop_rule rule;
     double tolerance;
+    double restart;      /* growth of the residual that clears the history; 0: no */
     size_t window_width; /* 1..N */
     size_t max_rounds;   /* 1..N */
+    pdag_start start;
+    size_t start_row;
     bool entry_held_x0;
+    pdag_slope slope_kind;
+    bool measure_variance;
+    const float *statistics; /* [2][D] mean and variance; NULL where not needed */
+    float *made_statistics;  /* owned, where no file gave them */
     pdag_rng_kind random;
     double *scale; /* [N + 1] of the relative stop rules, or zeros */
     double *slope; /* [N], J_i */
 } pdag_sample_plan;
 
-/** From a resolved job.  PDAG_ERR_ARG, _UNSUPPORTED. */
-pdag_status pdag_sample_plan_create(const pdag_job *job,
-                                    const pdag_transition *transition,
+/** From a setup with a resolved job, which must outlive the plan.  PDAG_ERR_ARG,
+ *  _UNSUPPORTED. */
+pdag_status pdag_sample_plan_create(const pdag_run_setup *setup,
                                     pdag_sample_plan *plan_out);
+/** J_i for Gaussian data of this variance (other slopes do not depend on it). */
+void pdag_sample_plan_slopes(const pdag_sample_plan *plan, double variance,
+                             double *slope_out);
 void pdag_sample_plan_clear(pdag_sample_plan *plan);
 
 typedef struct pdag_sample pdag_sample;
 
 /** Draws (or copies from unit_noise[D]) the initial noise and the frozen noise
- *  of all steps; fills the first window.  Borrows `plan`.  PDAG_ERR_NOMEM. */
+ *  of all steps; fills the first window, from start[N + 1][D] where the plan starts
+ *  from a trajectory.  Borrows `plan`.  PDAG_ERR_NOMEM. */
 pdag_status pdag_sample_create(const pdag_sample_plan *plan, size_t index,
                                uint64_t seed, const float *unit_noise,
-                               pdag_sample **sample_out);
+                               const float *start, pdag_sample **sample_out);
 void pdag_sample_destroy(pdag_sample *sample); /* NULL is allowed */
 
 /** Round under way, counted from 0, and its blocks [first, last). */
@@ -45,11 +71,13 @@ size_t pdag_sample_round(const pdag_sample *sample);
 void pdag_sample_blocks(const pdag_sample *sample, size_t *first_out,
                         size_t *last_out);
 
-/** E(k,b): rows of block b in this round, their states [n][D] (borrowed) and
- *  network times [n] (borrowed). */
+/** E(k,b): first row and number of the rows of block b in this round. */
 size_t pdag_sample_task(const pdag_sample *sample, size_t block,
-                        size_t *first_out, const float **x_out,
-                        const double **t_out);
+                        size_t *first_out);
+
+/** What the network gets of them: inputs [n][D], then times [n]. */
+void pdag_sample_fill_task(const pdag_sample *sample, size_t block,
+                           float *payload_out);
 
 /** The network's output for block b of this round, [n][D].  PDAG_ERR_NAN names
  *  row and round. */
@@ -68,6 +96,10 @@ pdag_stop_reason pdag_sample_stop(const pdag_sample *sample);
 /** Fills rows, rounds, residuals, trajectory of a result. */
 void pdag_sample_describe(const pdag_sample *sample,
                           pdag_sample_result *result_out);
+
+/** The round finished last, for the sink. */
+void pdag_sample_describe_round(const pdag_sample *sample,
+                                pdag_round_state *round_out);
 
 /** Final state [D], borrowed. */
 const float *pdag_sample_final(const pdag_sample *sample);

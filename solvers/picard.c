@@ -1,4 +1,3 @@
-#include <math.h>
 #include <stdlib.h>
 
 #include "base/mem.h"
@@ -14,10 +13,15 @@
 static pdag_status picard_create(const pdag_solver_opts *opts,
                                  pdag_solver **solver_out)
 {
-    pdag_solver *s = pdag_xcalloc(1, sizeof *s);
+    pdag_status status = pdag_method_check(&pdag_solver_picard, opts);
+    pdag_solver *s;
 
+    if (status != PDAG_OK)
+        return status;
+    s = pdag_xcalloc(1, sizeof *s);
     s->ops = &pdag_solver_picard;
     s->opts = *opts;
+    s->carry_doubles = opts->dim;
     *solver_out = s;
     return PDAG_OK;
 }
@@ -27,34 +31,27 @@ static void picard_reset(pdag_solver *solver)
     (void)solver; /* keeps nothing between rounds */
 }
 
-static pdag_status picard_update(pdag_solver *solver, size_t first, size_t n,
-                                 const float *x, const float *f,
-                                 const double *slope, pdag_carry *carry,
-                                 float *x_new, double *residual, double *change)
+static pdag_status picard_update(pdag_solver *solver,
+                                 const pdag_solver_block *block,
+                                 pdag_carry *carry)
 {
-    size_t dim = solver->opts.dim;
-    double *delta = carry->delta;
+    const pdag_solver_opts *opts = &solver->opts;
+    size_t dim = opts->dim;
 
-    for (size_t i = 0; i < n; i++) {
-        const float *old = x + (i + 1) * dim;
-        const float *step = f + i * dim;
-        float *new = x_new + i * dim;
-        double residual_sq = 0.0;
-        double change_sq = 0.0;
+    for (size_t i = 0; i < block->n; i++) {
+        double slope = opts->slope[block->first + i];
+        pdag_row_sums sums = {{{0.0}}, {{0.0}}};
+        double extra[PDAG_TILE];
+        pdag_status status;
 
-        for (size_t d = 0; d < dim; d++) {
-            double r = (double)old[d] - (double)step[d];
-
-            new[d] = (float)((double)step[d] + slope[i] * delta[d]);
-            delta[d] = (double)new[d] - (double)old[d];
-            residual_sq += r * r;
-            change_sq += delta[d] * delta[d];
+        pdag_method_value(opts, block, i, carry->v);
+        for (size_t d = 0; d < dim; d += PDAG_TILE) {
+            pdag_vec_scale(pdag_tile(dim, d), slope, carry->v + d, extra);
+            pdag_method_finish(opts, block, i, d, extra, carry->v, &sums);
         }
-        residual[i] = sqrt(residual_sq / (double)dim);
-        change[i] = sqrt(change_sq / (double)dim);
-        if (!isfinite(residual[i]) || !isfinite(change[i]))
-            return pdag_error(PDAG_ERR_NAN, "row %zu: the update is not finite",
-                              first + i);
+        status = pdag_method_row_end(opts, block, i, &sums);
+        if (status != PDAG_OK)
+            return status;
     }
     return PDAG_OK;
 }
@@ -67,6 +64,7 @@ static void picard_destroy(pdag_solver *solver)
 const pdag_solver_ops pdag_solver_picard = {
     .name = "picard",
     .triangular = true,
+    .uses_slope = true,
     .create = picard_create,
     .reset = picard_reset,
     .update = picard_update,

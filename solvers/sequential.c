@@ -1,4 +1,3 @@
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,8 +10,12 @@
 static pdag_status sequential_create(const pdag_solver_opts *opts,
                                      pdag_solver **solver_out)
 {
-    pdag_solver *s = pdag_xcalloc(1, sizeof *s);
+    pdag_status status = pdag_method_check(&pdag_solver_sequential, opts);
+    pdag_solver *s;
 
+    if (status != PDAG_OK)
+        return status;
+    s = pdag_xcalloc(1, sizeof *s);
     s->ops = &pdag_solver_sequential;
     s->opts = *opts;
     *solver_out = s;
@@ -24,29 +27,27 @@ static void sequential_reset(pdag_solver *solver)
     (void)solver;
 }
 
-static pdag_status sequential_update(pdag_solver *solver, size_t first,
-                                     size_t n, const float *x, const float *f,
-                                     const double *slope, pdag_carry *carry,
-                                     float *x_new, double *residual,
-                                     double *change)
+static pdag_status sequential_update(pdag_solver *solver,
+                                     const pdag_solver_block *block,
+                                     pdag_carry *carry)
 {
     size_t dim = solver->opts.dim;
+    size_t bytes = block->n * dim * sizeof *block->x_new;
 
-    (void)slope;
-    for (size_t i = 0; i < n; i++) {
-        const float *old = x + (i + 1) * dim;
-        double sum_sq = 0.0;
+    (void)carry;
+    memcpy(block->x_new, block->f, bytes);
+    if (block->value_new != NULL)
+        memcpy(block->value_new, block->value, bytes);
+    for (size_t i = 0; i < block->n; i++) {
+        pdag_row_sums sums = {{{0.0}}, {{0.0}}};
+        pdag_status status;
 
-        for (size_t d = 0; d < dim; d++) {
-            carry->delta[d] = (double)f[i * dim + d] - (double)old[d];
-            sum_sq += carry->delta[d] * carry->delta[d];
-        }
-        if (!isfinite(sum_sq))
-            return pdag_error(PDAG_ERR_NAN, "row %zu: the step is not finite",
-                              first + i);
-        memcpy(x_new + i * dim, f + i * dim, dim * sizeof *x_new);
-        residual[i] = sqrt(sum_sq / (double)dim);
-        change[i] = residual[i];
+        pdag_vec_distance_sq(dim, block->f + i * dim, block->x + (i + 1) * dim,
+                             &sums.residual_sq);
+        sums.change_sq = sums.residual_sq;
+        status = pdag_method_row_end(&solver->opts, block, i, &sums);
+        if (status != PDAG_OK)
+            return status;
     }
     return PDAG_OK;
 }

@@ -8,6 +8,11 @@
 
 static const pdag_solver_ops *const methods[] = {
     &pdag_solver_picard,
+    &pdag_solver_order_k,
+    &pdag_solver_triangular_anderson,
+    &pdag_solver_anderson,
+    &pdag_solver_secant,
+    &pdag_solver_newton,
     &pdag_solver_sequential,
     NULL,
 };
@@ -25,24 +30,29 @@ const pdag_solver_ops *pdag_solver_find(const char *name)
     return NULL;
 }
 
-pdag_status pdag_carry_create(size_t dim, pdag_carry *carry_out)
+pdag_status pdag_carry_create(size_t n, pdag_carry *carry_out)
 {
-    void *delta;
-    pdag_status status =
-        pdag_alloc_tensor(dim, sizeof(double), "solver carry", &delta);
+    void *v = NULL;
+    pdag_status status = PDAG_OK;
 
-    if (status == PDAG_OK)
-        carry_out->delta = delta;
+    if (n > 0)
+        status = pdag_alloc_tensor(n, sizeof(double), "solver carry", &v);
+    if (status == PDAG_OK) {
+        carry_out->n = n;
+        carry_out->v = v;
+    }
     return status;
 }
 
-void pdag_carry_zero(pdag_carry *carry, size_t dim)
+void pdag_carry_zero(pdag_carry *carry)
 {
-    memset(carry->delta, 0, dim * sizeof *carry->delta);
+    if (carry->n > 0)
+        memset(carry->v, 0, carry->n * sizeof *carry->v);
 }
 
 void pdag_carry_clear(pdag_carry *carry)
 {
-    free(carry->delta);
-    carry->delta = NULL;
+    free(carry->v);
+    carry->v = NULL;
+    carry->n = 0;
 }

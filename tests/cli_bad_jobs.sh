@@ -90,7 +90,6 @@ bytes 'prompt' '\022\002\010\004\062\001\351'
 bytes 'sampler.steps: 0' '\022\002\010\004\032\002\020\000'
 nan='\031\000\000\000\000\000\000\370\177'
 bytes 'sampler.eta' '\022\002\010\004\032\011'"$nan"
-bytes 'solver.method: secant' '\022\002\010\004\042\010\012\006secant'
 bytes 'solver.method' '\022\002\010\004\042\010\012\006secand'
 bytes 'pcm' '\022\002\010\004\052\000'
 bytes 'gaussian.shape' '\022\000'
@@ -109,14 +108,16 @@ sampler.steps sampler.step=50
 sampler.eta sampler.eta=-0.1
 sampler.eta sampler.eta=nan
 sampler.kind sampler.kind=heun
-sampler.kind sampler.kind=dpmpp-2m
+sampler.kind sampler.kind=dpmpp-4m
 sampler.clip sampler.clip=yes
 sampler.clip_range sampler.clip_range=0
 sampler.spacing sampler.spacing=even
 sampler.prediction sampler.prediction=noise
 sampler.variance sampler.variance=learned
 solver.method solver.method=gauss
-solver.method solver.method=newton
+solver.start_row solver.start_row=3
+solver.start solver.start=trajectory
+solver.restart solver.restart=-1
 solver.tolerance solver.tolerance=0
 solver.tolerance solver.tolerance=inf
 solver.stop solver.stop=never
@@ -124,7 +125,7 @@ solver.window solver.window=-1
 solver.max_rounds solver.max_rounds=-1
 solver.history solver.history=-1
 solver.slope solver.slope=bands
-solver.start solver.start=roll
+solver.start solver.start=warm
 solver.start_from solver.start_from=somewhere
 solver.entry solver.entry=zero
 solver.statistics solver.statistics=s.npy

@@ -1,262 +1,239 @@
 /* tests/conf_solver.c: what every solver must do, run for each method built in.
  *
- * The problem is a random chain x_{i+1} = F_i(x_i) with F_i(x) = p x + q tanh(R x)
- * + s, R a sparse mixing of the coordinates; its sequential run is the truth. */
-#include <check.h>
+ * The problems are random chains (tests/conf_solver.h); the sequential run is the
+ * truth.  conf_solver_definitions.c compares methods with their definitions,
+ * conf_solver_multistep.c runs samplers of several values, conf_solver_gains.c
+ * and conf_solver_bands.c look whether what is meant to help does. */
 #include <math.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/rng.h"
-#include "solvers/solver.h"
+#include "tests/conf_solver.h"
 
 #define N 17
 #define D 23
 
-static float coefficient[N][3][D]; /* p, q, s */
-static float start[D];
-static float truth[N + 1][D];
+static const conf_setup usual = {.slope = 0.9, .history = 3, .order = 6};
 
-static void step(size_t i, const float *x, float *f)
+/* Rounds that slide by one row: row k is exact as soon as all before it are. */
+static void slide(conf_run *run, size_t width, size_t rows)
 {
-    for (size_t d = 0; d < D; d++) {
-        double mixed = (double)x[d] + 0.5 * (double)x[(d + 1) % D] -
-                       0.3 * (double)x[(d + 5) % D];
+    const conf_chain *chain = run->chain;
+    size_t bytes = chain->dim * sizeof(float);
 
-        f[d] = (float)((double)coefficient[i][0][d] * (double)x[d] +
-                       (double)coefficient[i][1][d] * tanh(mixed) +
-                       (double)coefficient[i][2][d]);
+    for (size_t k = 0; k < chain->n; k++) {
+        size_t last = k + width < chain->n ? k + width : chain->n;
+
+        ck_assert_int_eq(conf_round(run, k, last, rows), PDAG_OK);
+        ck_assert_mem_eq(run->x + (k + 1) * chain->dim, conf_truth(chain, k + 1),
+                         bytes);
     }
-}
-
-static void make_problem(uint64_t seed)
-{
-    for (size_t i = 0; i < N; i++) {
-        float draw[3 * D];
-
-        pdag_rng_counter_normal(seed, i, 0, 3 * D, draw);
-        for (size_t d = 0; d < D; d++) {
-            coefficient[i][0][d] = 0.95f + 0.05f * draw[d];
-            coefficient[i][1][d] = 0.2f * draw[D + d];
-            coefficient[i][2][d] = 0.1f * draw[2 * D + d];
-        }
-    }
-    pdag_rng_counter_normal(seed, N, 0, D, start);
-    memcpy(truth[0], start, sizeof start);
-    for (size_t i = 0; i < N; i++)
-        step(i, truth[i], truth[i + 1]);
-}
-
-typedef struct iteration {
-    pdag_solver *solver;
-    pdag_carry carry;
-    float x[N + 1][D];
-    float x_new[N][D];
-    float f[N][D];
-    double slope[N], residual[N], change[N];
-} iteration;
-
-static void begin(iteration *it, const pdag_solver_ops *ops, double slope)
-{
-    pdag_solver_opts opts = {N, D};
-
-    ck_assert_int_eq(ops->create(&opts, &it->solver), PDAG_OK);
-    ck_assert_int_eq(pdag_carry_create(D, &it->carry), PDAG_OK);
-    ops->reset(it->solver);
-    for (size_t i = 0; i <= N; i++)
-        memcpy(it->x[i], start, sizeof start);
-    for (size_t i = 0; i < N; i++)
-        it->slope[i] = slope;
-}
-
-static void end(iteration *it)
-{
-    it->solver->ops->destroy(it->solver);
-    pdag_carry_clear(&it->carry);
-}
-
-/* One round over rows [first, last) in blocks of `rows`. */
-static pdag_status one_round(iteration *it, size_t first, size_t last,
-                             size_t rows)
-{
-    memset(it->x_new, 0xff, sizeof it->x_new); /* NaN: everything is written */
-    for (size_t i = first; i < last; i++)
-        step(i, it->x[i], it->f[i]);
-    pdag_carry_zero(&it->carry, D);
-    for (size_t i = first; i < last; i += rows) {
-        size_t n = last - i < rows ? last - i : rows;
-        pdag_status status = it->solver->ops->update(
-            it->solver, i, n, it->x[i], it->f[i], it->slope + i, &it->carry,
-            it->x_new[i], it->residual + i, it->change + i);
-
-        if (status != PDAG_OK)
-            return status;
-    }
-    memcpy(it->x[first + 1], it->x_new[first],
-           (last - first) * sizeof it->x_new[0]);
-    return PDAG_OK;
-}
-
-static const pdag_solver_ops *method(int i)
-{
-    return pdag_solver_list()[i];
-}
-
-static int n_methods(void)
-{
-    int n = 0;
-
-    while (pdag_solver_list()[n] != NULL)
-        n++;
-    return n;
-}
-
-static size_t width_of(const pdag_solver_ops *ops)
-{
-    return ops->max_window != 0 ? ops->max_window : N;
+    ck_assert_mem_eq(run->x, chain->truth, (chain->n + 1) * bytes);
 }
 
 START_TEST(reaches_the_sequential_run)
 {
     static const double slopes[] = {1.0, 0.0, 0.7, -0.4, 1.3};
-    const pdag_solver_ops *ops = method(_i);
+    const pdag_solver_ops *ops = conf_method(_i);
 
     for (size_t s = 0; s < sizeof slopes / sizeof slopes[0]; s++) {
-        iteration it;
+        conf_chain *chain = conf_chain_make(100 + s, N, D, 1, 0.2f, 0.0f);
+        conf_setup setup = usual;
+        conf_run *run;
 
-        make_problem(100 + s);
-        begin(&it, ops, slopes[s]);
+        setup.slope = slopes[s];
+        run = conf_run_begin(chain, ops, &setup);
+        slide(run, conf_width(ops, N), 4);
+        conf_run_end(run);
+        conf_chain_free(chain);
+    }
+}
+END_TEST
+
+/* The window stays: rows behind the front must not move once they are exact. */
+START_TEST(a_window_that_stays_is_exact_row_by_row)
+{
+    const pdag_solver_ops *ops = conf_method(_i);
+    conf_chain *chain = conf_chain_make(31, N, D, 1, 0.2f, 0.1f);
+    conf_run *run = conf_run_begin(chain, ops, &usual);
+
+    if (conf_width(ops, N) == N) {
         for (size_t k = 0; k < N; k++) {
-            size_t last = k + width_of(ops) < N ? k + width_of(ops) : N;
-
-            ck_assert_int_eq(one_round(&it, k, last, 4), PDAG_OK);
-            /* Row k is exact as soon as everything before it is. */
-            ck_assert_mem_eq(it.x[k + 1], truth[k + 1], sizeof truth[0]);
+            ck_assert_int_eq(conf_round(run, 0, N, 4), PDAG_OK);
+            ck_assert_mem_eq(run->x, chain->truth, (k + 2) * D * sizeof(float));
         }
-        ck_assert_mem_eq(it.x, truth, sizeof truth);
-        end(&it);
+        /* And nothing moves any more. */
+        ck_assert_int_eq(conf_round(run, 0, N, 4), PDAG_OK);
+        ck_assert_mem_eq(run->x, chain->truth, (N + 1) * D * sizeof(float));
+        for (size_t i = 0; i < N; i++)
+            ck_assert(run->residual[i] == 0.0 && run->change[i] == 0.0);
+    }
+    conf_run_end(run);
+    conf_chain_free(chain);
+}
+END_TEST
+
+/* Random sizes, slopes, histories, orders, and windows that rows enter late. */
+START_TEST(random_problems_end_exactly)
+{
+    const pdag_solver_ops *ops = conf_method(_i);
+    uint64_t state = 4711;
+
+    for (uint64_t seed = 0; seed < 150; seed++) {
+        size_t n = conf_pick(&state, 1, 20);
+        size_t dim = conf_pick(&state, 1, 40);
+        conf_chain *chain = conf_chain_make(1000 + seed, n, dim, 1, 0.3f, 0.1f);
+        size_t width = conf_pick(&state, 1, conf_width(ops, n));
+        double slopes[20];
+        conf_setup setup = {.slopes = slopes,
+                            .history = conf_pick(&state, 0, 6),
+                            .order = conf_pick(&state, 0, n + 2)};
+        conf_run *run;
+
+        for (size_t i = 0; i < n; i++)
+            slopes[i] = conf_real(&state, -0.5, 1.5);
+        run = conf_run_begin(chain, ops, &setup);
+        slide(run, width, conf_pick(&state, 1, n));
+        conf_run_end(run);
+        conf_chain_free(chain);
     }
 }
 END_TEST
 
 START_TEST(residuals_and_changes_are_what_they_say)
 {
-    iteration it;
-    float before[N + 1][D];
-    size_t last = width_of(method(_i));
+    const pdag_solver_ops *ops = conf_method(_i);
+    conf_chain *chain = conf_chain_make(7, N, D, 1, 0.2f, 0.0f);
+    conf_run *run = conf_run_begin(chain, ops, &usual);
+    size_t last = conf_width(ops, N);
+    float before[(N + 1) * D];
 
-    make_problem(7);
-    begin(&it, method(_i), 1.0);
     for (int k = 0; k < 3; k++) {
-        memcpy(before, it.x, sizeof before);
-        ck_assert_int_eq(one_round(&it, 0, last, 5), PDAG_OK);
+        memcpy(before, run->x, sizeof before);
+        ck_assert_int_eq(conf_round(run, 0, last, 5), PDAG_OK);
         for (size_t i = 0; i < last; i++) {
             double r = 0.0;
             double c = 0.0;
 
             for (size_t d = 0; d < D; d++) {
-                double to_step = (double)before[i + 1][d] - (double)it.f[i][d];
-                double moved = (double)it.x[i + 1][d] - (double)before[i + 1][d];
+                double old = (double)before[(i + 1) * D + d];
+                double to_step = old - (double)run->f[i * D + d];
+                double moved = (double)run->x[(i + 1) * D + d] - old;
 
                 r += to_step * to_step;
                 c += moved * moved;
             }
-            ck_assert_double_eq_tol(it.residual[i], sqrt(r / D), 1e-12);
-            ck_assert_double_eq_tol(it.change[i], sqrt(c / D), 1e-12);
+            ck_assert_double_eq_tol(run->residual[i], sqrt(r / D), 1e-12);
+            ck_assert_double_eq_tol(run->change[i], sqrt(c / D), 1e-12);
         }
     }
-    end(&it);
+    conf_run_end(run);
+    conf_chain_free(chain);
 }
 END_TEST
 
 START_TEST(any_cut_into_blocks_gives_the_same_bits)
 {
     static const size_t rows[] = {1, 2, 3, 7, 16, N};
-    iteration whole;
-    size_t last = width_of(method(_i));
+    const pdag_solver_ops *ops = conf_method(_i);
+    size_t p = ops->probes ? 1 : 3;
+    size_t width = conf_width(ops, N - 4);
 
-    make_problem(11);
-    begin(&whole, method(_i), 0.9);
-    for (int k = 0; k < 4; k++)
-        ck_assert_int_eq(one_round(&whole, 0, last, N), PDAG_OK);
-    for (size_t c = 0; c < sizeof rows / sizeof rows[0]; c++) {
-        iteration cut;
+    for (p = ops->probes ? 1 : p; p > 0; p -= 2) {
+        conf_chain *chain = conf_chain_make(11, N, D, p, 0.2f, 0.1f);
 
-        begin(&cut, method(_i), 0.9);
-        for (int k = 0; k < 4; k++)
-            ck_assert_int_eq(one_round(&cut, 0, last, rows[c]), PDAG_OK);
-        ck_assert_mem_eq(cut.x, whole.x, sizeof whole.x);
-        ck_assert_mem_eq(cut.residual, whole.residual, last * sizeof(double));
-        end(&cut);
+        for (size_t c = 0; c < sizeof rows / sizeof rows[0]; c++) {
+            conf_run *whole = conf_run_begin(chain, ops, &usual);
+            conf_run *cut = conf_run_begin(chain, ops, &usual);
+
+            /* The window slides, so that rows differ in age. */
+            for (size_t k = 0; k < 5; k++) {
+                ck_assert_int_eq(conf_round(whole, k, k + width, N), PDAG_OK);
+                ck_assert_int_eq(conf_round(cut, k, k + width, rows[c]), PDAG_OK);
+            }
+            ck_assert_mem_eq(cut->x, whole->x, (N + 1) * D * sizeof(float));
+            ck_assert_mem_eq(cut->value, whole->value, N * D * sizeof(float));
+            ck_assert_mem_eq(cut->residual, whole->residual, N * sizeof(double));
+            ck_assert_mem_eq(cut->change, whole->change, N * sizeof(double));
+            conf_run_end(whole);
+            conf_run_end(cut);
+        }
+        conf_chain_free(chain);
+        if (p == 1)
+            break;
     }
-    end(&whole);
 }
 END_TEST
 
 START_TEST(reset_equals_fresh)
 {
-    iteration used;
-    iteration fresh;
-    size_t last = width_of(method(_i));
+    const pdag_solver_ops *ops = conf_method(_i);
+    conf_chain *first = conf_chain_make(13, N, D, 1, 0.2f, 0.1f);
+    conf_chain *second = conf_chain_make(14, N, D, 1, 0.2f, 0.1f);
+    conf_run *used = conf_run_begin(first, ops, &usual);
+    conf_run *fresh = conf_run_begin(second, ops, &usual);
+    size_t last = conf_width(ops, N);
 
-    make_problem(13);
-    begin(&used, method(_i), 1.0);
-    for (int k = 0; k < 3; k++)
-        ck_assert_int_eq(one_round(&used, 0, last, 4), PDAG_OK);
-    make_problem(14);
-    begin(&fresh, method(_i), 1.0);
-    used.solver->ops->reset(used.solver);
-    for (size_t i = 0; i <= N; i++)
-        memcpy(used.x[i], start, sizeof start);
-    for (int k = 0; k < 3; k++) {
-        ck_assert_int_eq(one_round(&used, 0, last, 4), PDAG_OK);
-        ck_assert_int_eq(one_round(&fresh, 0, last, 4), PDAG_OK);
+    for (int k = 0; k < 4; k++)
+        ck_assert_int_eq(conf_round(used, 0, last, 4), PDAG_OK);
+    conf_run_again(used, second);
+    for (int k = 0; k < 4; k++) {
+        ck_assert_int_eq(conf_round(used, 0, last, 4), PDAG_OK);
+        ck_assert_int_eq(conf_round(fresh, 0, last, 4), PDAG_OK);
     }
-    ck_assert_mem_eq(used.x, fresh.x, sizeof fresh.x);
-    end(&used);
-    end(&fresh);
+    ck_assert_mem_eq(used->x, fresh->x, (N + 1) * D * sizeof(float));
+    conf_run_end(used);
+    conf_run_end(fresh);
+    conf_chain_free(first);
+    conf_chain_free(second);
 }
 END_TEST
 
 START_TEST(not_a_number_is_an_error_that_names_the_row)
 {
-    iteration it;
-    size_t row = width_of(method(_i)) == 1 ? 0 : 6;
-    pdag_status status;
+    const pdag_solver_ops *ops = conf_method(_i);
+    size_t width = conf_width(ops, N);
+    size_t row = width == 1 ? 0 : 6;
 
-    make_problem(17);
-    begin(&it, method(_i), 1.0);
-    coefficient[row][2][3] = NAN;
-    status = one_round(&it, 0, width_of(method(_i)), 4);
-    ck_assert_int_eq(status, PDAG_ERR_NAN);
-    ck_assert_ptr_nonnull(
-        strstr(pdag_error_text(), row == 0 ? "row 0" : "row 6"));
-    end(&it);
+    /* In the first round, and later, with a history. */
+    for (size_t sound = 0; sound < 3; sound++) {
+        conf_chain *chain = conf_chain_make(17, N, D, 1, 0.2f, 0.1f);
+        conf_run *run = conf_run_begin(chain, ops, &usual);
+
+        for (size_t k = 0; k < sound; k++)
+            ck_assert_int_eq(conf_round(run, 0, width, 4), PDAG_OK);
+        chain->s[row * D + 3] = NAN;
+        ck_assert_int_eq(conf_round(run, 0, width, 4), PDAG_ERR_NAN);
+        ck_assert_ptr_nonnull(
+            strstr(pdag_error_text(), row == 0 ? "row 0:" : "row 6:"));
+        conf_run_end(run);
+        conf_chain_free(chain);
+    }
 }
 END_TEST
 
-START_TEST(picard_is_the_published_cumulative_sum)
+START_TEST(what_a_method_has_no_meaning_for_is_refused)
 {
-    iteration it;
-    float old[N + 1][D];
-    double sum[D];
+    const pdag_solver_ops *ops = conf_method(_i);
+    double slope[2] = {1.0, 1.0};
+    pdag_solver *solver = NULL;
+    pdag_solver_opts opts = {
+        .n_rows = 2, .dim = 3, .n_terms = 1, .slope = slope, .bands = true};
 
-    make_problem(19);
-    begin(&it, pdag_solver_find("picard"), 1.0);
-    for (int k = 0; k < 3; k++) {
-        memcpy(old, it.x, sizeof old);
-        ck_assert_int_eq(one_round(&it, 0, N, 3), PDAG_OK);
-        for (size_t d = 0; d < D; d++)
-            sum[d] = (double)old[0][d];
-        for (size_t i = 0; i < N; i++) {
-            for (size_t d = 0; d < D; d++) {
-                sum[d] += (double)it.f[i][d] - (double)old[i][d];
-                ck_assert_double_eq_tol((double)it.x[i + 1][d], sum[d], 1e-5);
-            }
-        }
+    /* secant: bands without the gain; others: no bands. */
+    ck_assert_int_eq(ops->create(&opts, &solver), PDAG_ERR_ARG);
+    ck_assert_ptr_nonnull(strstr(pdag_error_text(), "solver.slope"));
+    ck_assert_ptr_null(solver);
+    opts.bands = false;
+    opts.history = PDAG_SOLVER_MAX_HISTORY + 1;
+    if (ops->uses_history) {
+        ck_assert_int_eq(ops->create(&opts, &solver), PDAG_ERR_ARG);
+        ck_assert_ptr_nonnull(strstr(pdag_error_text(), "solver.history"));
     }
-    end(&it);
+    opts.history = PDAG_SOLVER_MAX_HISTORY;
+    ck_assert_int_eq(ops->create(&opts, &solver), PDAG_OK);
+    ops->destroy(solver);
+    ops->destroy(NULL);
 }
 END_TEST
 
@@ -264,21 +241,23 @@ int main(void)
 {
     Suite *suite = suite_create("solvers");
     TCase *each = tcase_create("each method");
-    TCase *one = tcase_create("picard");
+    int n = conf_n_methods();
     SRunner *runner;
     int failed;
 
-    tcase_add_loop_test(each, reaches_the_sequential_run, 0, n_methods());
-    tcase_add_loop_test(each, residuals_and_changes_are_what_they_say, 0,
-                        n_methods());
-    tcase_add_loop_test(each, any_cut_into_blocks_gives_the_same_bits, 0,
-                        n_methods());
-    tcase_add_loop_test(each, reset_equals_fresh, 0, n_methods());
-    tcase_add_loop_test(each, not_a_number_is_an_error_that_names_the_row, 0,
-                        n_methods());
-    tcase_add_test(one, picard_is_the_published_cumulative_sum);
+    tcase_add_loop_test(each, reaches_the_sequential_run, 0, n);
+    tcase_add_loop_test(each, a_window_that_stays_is_exact_row_by_row, 0, n);
+    tcase_add_loop_test(each, random_problems_end_exactly, 0, n);
+    tcase_add_loop_test(each, residuals_and_changes_are_what_they_say, 0, n);
+    tcase_add_loop_test(each, any_cut_into_blocks_gives_the_same_bits, 0, n);
+    tcase_add_loop_test(each, reset_equals_fresh, 0, n);
+    tcase_add_loop_test(each, not_a_number_is_an_error_that_names_the_row, 0, n);
+    tcase_add_loop_test(each, what_a_method_has_no_meaning_for_is_refused, 0, n);
     suite_add_tcase(suite, each);
-    suite_add_tcase(suite, one);
+    suite_add_tcase(suite, conf_solver_definitions());
+    suite_add_tcase(suite, conf_solver_multistep());
+    suite_add_tcase(suite, conf_solver_gains());
+    suite_add_tcase(suite, conf_solver_bands());
     runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
     failed = srunner_ntests_failed(runner);

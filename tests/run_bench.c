@@ -17,7 +17,7 @@ void run_bench_open(run_bench *b, size_t n_set, const char *const *set)
     const char *srcdir = getenv("srcdir");
     char *path = pdag_xasprintf("%s/examples/gaussian.pb",
                                 srcdir != NULL ? srcdir : ".");
-    pdag_job_facts facts = {false, false, false, NULL};
+    pdag_job_facts facts = {.sampler_kind = NULL};
     pdag_schedule_config config;
 
     memset(b, 0, sizeof *b);
@@ -34,6 +34,8 @@ void run_bench_open(run_bench *b, size_t n_set, const char *const *set)
     b->setup.job = b->job;
     b->setup.transition = b->transition;
     b->setup.dim = PDAG_BENCH_DIM;
+    b->setup.n_state_dims = 1;
+    b->setup.state_dims[0] = PDAG_BENCH_DIM;
     b->setup.run_number = 42;
     free(path);
 }

@@ -52,20 +52,22 @@ static const struct {
     {"sampler.steps_offset", "null", "0", "0"},
     {"sampler.set_alpha_to_one", "null", "true", "true"},
     {"sampler.variance", "null", "fixed_large", "\"fixed_large\""},
-    {"solver.method", "\"picard\"", "sequential", "\"sequential\""},
+    {"solver.method", "\"secant\"", "sequential", "\"sequential\""},
     {"solver.tolerance", "null", "0.125", "0.125"},
     {"solver.stop", "\"error\"", "paradigms", "\"paradigms\""},
     {"solver.window", "0", "8", "8"},
     {"solver.max_rounds", "0", "20", "20"},
     {"solver.history", "null", "0", "0"},
     {"solver.order", "null", "20", "20"},
-    {"solver.slope", "null", "one", "\"one\""},
+    {"solver.slope", "null", "bands", "\"bands\""},
     {"solver.variance", "null", "0.5", "0.5"},
-    {"solver.start", "null", "copies", "\"copies\""},
-    {"solver.start_from", "null", NULL, NULL},
-    {"solver.start_row", "0", "0", "0"},
+    {"solver.start", "null", "roll", "\"roll\""},
+    {"solver.start_from", "null", "/d", "\"/d\""},
+    {"solver.start_row", "0", "7", "7"},
     {"solver.entry", "\"held-x0\"", "copies", "\"copies\""},
-    {"solver.statistics", "null", NULL, NULL},
+    {"solver.statistics", "null", "/s.npy", "\"/s.npy\""},
+    {"solver.restart", "0.0", "2", "2.0"},
+    {"solver.measure_variance", "null", "true", "true"},
     {"prompt", "[]", "red heart", "[\"red heart\"]"},
     {"negative_prompt", "[]", "blue", "[\"blue\"]"},
     {"class_label", "[]", NULL, NULL},
@@ -200,25 +202,10 @@ END_TEST
 
 START_TEST(test_not_available)
 {
-    refuse("solver.method=secant", PDAG_ERR_UNSUPPORTED,
-           "solver.method: secant: not available in this version",
-           "(available: picard, sequential)");
-    refuse("sampler.kind=pndm", PDAG_ERR_UNSUPPORTED, "sampler.kind: pndm",
-           "(available: ddim, ddpm)");
-    refuse("solver.slope=gaussian", PDAG_ERR_UNSUPPORTED,
-           "solver.slope: gaussian", "available: one");
-    refuse("solver.start=roll", PDAG_ERR_UNSUPPORTED, "solver.start: roll",
-           "available: copies");
     refuse("sampler.variance=learned", PDAG_ERR_UNSUPPORTED,
            "sampler.variance: learned", "fixed_large");
     refuse("policy=dataflow", PDAG_ERR_UNSUPPORTED, "policy: dataflow",
            "available: barrier");
-    refuse("solver.start_from=d", PDAG_ERR_UNSUPPORTED, "solver.start_from",
-           "not available");
-    refuse("solver.start_row=3", PDAG_ERR_UNSUPPORTED, "solver.start_row",
-           "not available");
-    refuse("solver.statistics=s.npy", PDAG_ERR_UNSUPPORTED,
-           "solver.statistics", "not available");
     refuse("model.lora=x@0.7", PDAG_ERR_UNSUPPORTED, "model.lora",
            "not available");
     refuse("class_label=3", PDAG_ERR_UNSUPPORTED, "class_label",
@@ -228,8 +215,8 @@ START_TEST(test_not_available)
     refuse("pcm.scale=1", PDAG_ERR_UNSUPPORTED, "pcm", "not available");
     /* A later --set may take back what cannot be done. */
     pdag_job_destroy(job_of(
-        SETS(MODEL, "solver.method=secant", "solver.method=picard",
-             "pcm.scale=1", "pcm=", "class_label=1", "class_label=")));
+        SETS(MODEL, "policy=dataflow", "policy=barrier", "pcm.scale=1",
+             "pcm=", "class_label=1", "class_label=")));
 }
 END_TEST
 
@@ -337,21 +324,26 @@ static pdag_job *resolved(const pdag_job_facts *facts, const char *one,
 
 START_TEST(test_resolve_defaults)
 {
-    const pdag_job_facts sd = {true, false, true, "pndm"};
-    const pdag_job_facts pixel = {false, false, false, "ddpm"};
-    const pdag_job_facts bare = {false, false, false, NULL};
-    const pdag_job_facts classes = {false, true, true, NULL};
+    const pdag_job_facts sd = {
+        .has_text = true, .is_latent = true, .sampler_kind = "pndm"};
+    const pdag_job_facts pixel = {.sampler_kind = "ddpm"};
+    const pdag_job_facts bare = {.sampler_kind = NULL};
+    const pdag_job_facts classes = {.has_classes = true, .is_latent = true};
+    const pdag_job_facts known = {
+        .is_latent = true, .variance = 0.6, .statistics = "/m/statistics.npy"};
     pdag_job *job = resolved(&sd, "prompt=a", "prompt=b");
 
-    ck_assert_str_eq(job->sampler.kind, "ddim"); /* no pndm in this version */
+    ck_assert_str_eq(job->sampler.kind, "pndm");
     ck_assert(job->guidance_scale == 7.5);
     ck_assert_int_eq(job->samples, 2);
     ck_assert_int_eq(job->block_rows, 3);
     ck_assert(job->solver.tolerance == 1e-3);
     ck_assert(job->solver.variance == 1.0);
-    ck_assert_str_eq(job->solver.slope, "one");
+    ck_assert_str_eq(job->solver.method, "secant");
+    ck_assert_str_eq(job->solver.slope, "gaussian");
     ck_assert_str_eq(job->solver.start, "copies");
-    ck_assert_int_eq(job->solver.history, 0);
+    ck_assert_str_eq(job->solver.statistics, "");
+    ck_assert_int_eq(job->solver.history, 4);
     ck_assert_int_eq(job->solver.order, 0);
     pdag_job_destroy(job);
 
@@ -376,6 +368,19 @@ START_TEST(test_resolve_defaults)
     ck_assert_int_eq(job->samples, 7);
     pdag_job_destroy(job);
 
+    job = resolved(&known, "solver.method=triangular-anderson", "seed=0");
+    ck_assert(job->solver.variance == 0.6);
+    ck_assert_str_eq(job->solver.statistics, "/m/statistics.npy");
+    ck_assert_str_eq(job->solver.slope, "sampler");
+    ck_assert_int_eq(job->solver.history, 2);
+    ck_assert_int_eq(job->solver.order, 20);
+    pdag_job_destroy(job);
+
+    job = resolved(&known, "solver.method=picard", "solver.start_from=/d");
+    ck_assert_str_eq(job->solver.slope, "one");
+    ck_assert_str_eq(job->solver.start, "trajectory");
+    pdag_job_destroy(job);
+
     /* What was given stays. */
     job = resolved(&pixel, "sampler.kind=ddim", "block_rows=9");
     ck_assert_str_eq(job->sampler.kind, "ddim");
@@ -393,8 +398,12 @@ START_TEST(test_resolve_errors)
         {"negative_prompt=x", "seed=0", "negative_prompt"},
         {"guidance_scale=4", "seed=0", "guidance_scale: 4"},
         {"sampler.kind=ddpm", "sampler.eta=0.5", "sampler.eta: 0.5"},
+        {"solver.start=trajectory", "seed=0", "solver.start: trajectory"},
+        {"solver.start=roll", "solver.start_from=/d", "solver.start_from"},
+        {"solver.start_row=3", "seed=0", "solver.start_row: 3"},
+        {"solver.slope=bands", "solver.method=picard", "solver.slope: bands"},
     };
-    const pdag_job_facts bare = {false, false, false, NULL};
+    const pdag_job_facts bare = {.sampler_kind = NULL};
     size_t i;
 
     for (i = 0; i < sizeof bad / sizeof bad[0]; i++) {

@@ -73,8 +73,6 @@ START_TEST(test_bad_values_in_bytes)
                  "guidance_scale: inf: expected number from 1 to 1000");
     refuse_bytes(BYTES("\x22\x02\x0a\x00"), PDAG_ERR_ARG, "solver.method");
     refuse_bytes(BYTES("\x72\x00"), PDAG_ERR_ARG, "noise: the path is empty");
-    refuse_bytes(BYTES("\x0a\x04\x0a\x02/m\x22\x08\x0a\x06secant"),
-                 PDAG_ERR_UNSUPPORTED, "solver.method: secant");
     refuse_bytes(BYTES("\x0a\x04\x0a\x02/m\x2a\x00"), PDAG_ERR_UNSUPPORTED,
                  "pcm");
     refuse_bytes(BYTES("\x12\x00"), PDAG_ERR_ARG, "gaussian.shape");
@@ -212,7 +210,8 @@ END_TEST
 
 START_TEST(test_round_trip)
 {
-    pdag_job_facts facts = {true, false, true, "ddim"};
+    pdag_job_facts facts = {
+        .has_text = true, .is_latent = true, .sampler_kind = "ddim"};
     pdag_job *job = job_of(
         SETS(MODEL, "sampler.clip=true", "sampler.set_alpha_to_one=false",
              "sampler.steps_offset=1", "prompt=\xe2\x99\xa5 heart", "prompt=b",

@@ -22,7 +22,7 @@ START_TEST(test_documentation)
     char *table = pdag_job_fields_markdown();
 
     ck_assert_msg(strstr(page, table) != NULL,
-                  "docs/job-file.md does not hold this table:\n%s", table);
+                  "docs/job-file.md does not hold the field table");
     free(page);
     free(table);
 }
@@ -137,7 +137,7 @@ START_TEST(test_examples)
         ck_assert_msg(pdag_job_read(path, 0, NULL, &job) == PDAG_OK, "%s",
                       pdag_error_text());
         ck_assert_int_eq(job->sampler.steps, 50);
-        ck_assert_str_eq(job->solver.method, "picard");
+        ck_assert_str_eq(job->solver.method, i == 1 ? "picard" : "secant");
         ck_assert(job->gaussian.present == (i == 1));
         pdag_job_destroy(job);
         free(path);

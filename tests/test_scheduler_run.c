@@ -110,6 +110,7 @@ static void reference(const char *kind, size_t steps, uint64_t seed, double *x)
     ref_problem problem;
     float noise[D];
     double xi[MAX_STEPS * D];
+    double a[MAX_STEPS], a_next[MAX_STEPS];
 
     snprintf(steps_text, sizeof steps_text, "sampler.steps=%zu", steps);
     snprintf(kind_text, sizeof kind_text, "sampler.kind=%s", kind);
@@ -119,8 +120,17 @@ static void reference(const char *kind, size_t steps, uint64_t seed, double *x)
     problem.n = steps;
     problem.d = D;
     problem.timesteps = b.transition->t;
-    problem.a = b.transition->alpha_bar;
-    problem.a_next = b.transition->alpha_bar_next;
+    problem.a = a;
+    problem.a_next = a_next;
+    for (size_t i = 0; i < steps; i++) {
+        double t = b.schedule->timesteps[i];
+        double next = strcmp(kind, "ddim") == 0 ? t - (double)(1000 / steps)
+                      : i + 1 < steps ? b.schedule->timesteps[i + 1]
+                                      : -1.0;
+
+        a[i] = b.schedule->alpha_bar[(size_t)t];
+        a_next[i] = next >= 0.0 ? b.schedule->alpha_bar[(size_t)next] : 1.0;
+    }
     problem.network = wide_network;
     problem.context = NULL;
     pdag_rng_counter_normal(seed, 0, 0, D, noise);

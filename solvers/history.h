@@ -1,0 +1,80 @@
+/** solvers/history.h: the last snapshots of each row, and sums over them.
+ *
+ *  A row has two vectors of D scalars, a and b, whose last m - 1 values are kept
+ *  in float32; with the values of this round they give up to m - 1 differences of
+ *  successive rounds, newest first:
+ *
+ *      da_0 = a(now) - a(1),   da_h = a(h) - a(h + 1),   a(h): h rounds ago.
+ *
+ *  A row that entered the window late has fewer.  The Gram matrix of a row's
+ *  da_h is kept and gets one new row a round.
+ *  Per round and row: dots(); then, for each tile [d, d + n) of the D scalars,
+ *  add() and store(); then advance().  Vectors are given from their element 0,
+ *  `out` from d.
+ */
+#ifndef PDAG_SOLVERS_HISTORY_H
+#define PDAG_SOLVERS_HISTORY_H
+
+#include <stddef.h>
+
+#include "base/status.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct pdag_history {
+    size_t n_rows, dim;
+    size_t depth;  /* m - 1, 0 where m <= 1: then there is nothing in it */
+    float *a, *b;  /* [n_rows][depth][dim], a ring each */
+    size_t *age;   /* [n_rows] snapshots kept = differences there are */
+    size_t *head;  /* [n_rows] slot of the newest */
+    double *gram;  /* [n_rows][depth][depth], <da_g, da_h> */
+} pdag_history;
+
+/** m snapshots with this round's.  PDAG_ERR_NOMEM. */
+pdag_status pdag_history_create(size_t n_rows, size_t dim, size_t m,
+                                pdag_history *history_out);
+void pdag_history_reset(pdag_history *history);
+void pdag_history_clear(pdag_history *history); /* zeroed is allowed */
+
+static inline size_t pdag_history_age(const pdag_history *history, size_t row)
+{
+    return history->depth == 0 ? 0 : history->age[row];
+}
+
+/** The row's Gram matrix, `depth` numbers a row, leading age x age in use. */
+static inline double *pdag_history_gram(const pdag_history *history, size_t row)
+{
+    return history->gram + row * history->depth * history->depth;
+}
+
+/** With a: this round's vector, [dim], bring the row's Gram matrix up to date and
+ *  give q_out[h] = <da_h, u>, h < age, and |a|^2; u: [dim].  age > 0. */
+void pdag_history_dots(pdag_history *history, size_t row, const float *a,
+                       const double *u, double *q_out, double *a_sq_out);
+
+/** out += sum_{h<used} g_h (db_h - s da_h), used <= age; a, b: this round's. */
+void pdag_history_add(const pdag_history *history, size_t row, size_t used,
+                      const double *g, double s, const float *a, const float *b,
+                      size_t d, size_t n, double *out);
+
+/** out += sum_{h<used} g_h da_h */
+void pdag_history_add_a(const pdag_history *history, size_t row, size_t used,
+                        const double *g, const float *a, size_t d, size_t n,
+                        double *out);
+
+/** The round before's, [dim]; age > 0. */
+const float *pdag_history_newest_a(const pdag_history *history, size_t row);
+const float *pdag_history_newest_b(const pdag_history *history, size_t row);
+
+/** This round's vectors take the place of the oldest snapshots. */
+void pdag_history_store(pdag_history *history, size_t row, const float *a,
+                        const float *b, size_t d, size_t n);
+/** What was stored is the newest snapshot now. */
+void pdag_history_advance(pdag_history *history, size_t row);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
