@@ -212,16 +212,19 @@ missing()
     fi
 }
 
-# Append DIR/compare.csv to the results: append SAMPLER GUIDANCE DIR
+# Append DIR/compare.csv and how the runs ended to the results:
+# append SAMPLER GUIDANCE DIR
 append()
 {
     header=
     [ ! -f "$csv" ] || header=$(sed -n 1p "$csv")
+    cut -d, -f4- "$3/compare-ends.csv" | paste -d, "$3/compare.csv" - \
+        >"$work/joined"
     awk -v first="${1%-*},${1#*-},$2" -v header="$header" '
         NR == 1 && header == "" { print "sampler,steps,guidance," $0; next }
         NR == 1 && header != "sampler,steps,guidance," $0 { exit bad = 1 }
         NR > 1 && NF { print first "," $0 }
-        END { exit bad }' "$3/compare.csv" >"$work/lines" ||
+        END { exit bad }' "$work/joined" >"$work/lines" ||
         die "$csv: other columns than compare.csv has: remove it or give --csv"
     cat "$work/lines" >>"$csv"
 }

@@ -170,6 +170,11 @@ static pdag_status write_results(const pdag_compare *c, pdag_output *output)
         status = pdag_output_file(output, "compare.csv", text.at, text.used);
         pdag_text_clear(&text);
     }
+    if (status == PDAG_OK) {
+        pdag_compare_ends_csv(c, &text);
+        status = pdag_output_file(output, "compare-ends.csv", text.at, text.used);
+        pdag_text_clear(&text);
+    }
     if (status == PDAG_OK)
         status = pdag_compare_page(c, &text);
     if (status == PDAG_OK)
@@ -223,8 +228,6 @@ static int compare_job(pdag_compare *c, pdag_cli *cli)
     if (status != PDAG_OK)
         return pdag_cli_fail(status);
     c->n_ranks = cli->n_ranks;
-    if (!c->options.quiet)
-        pdag_session_say_sampler(&c->setup);
     status = pdag_session_check(&c->setup, c->options.dedicated);
     if (status == PDAG_OK)
         status = pdag_output_open(&c->setup, "compare", false, c->options.force,
@@ -263,12 +266,14 @@ static int command_compare(pdag_cli *cli, int argc, char **argv)
 const pdag_command pdag_command_compare = {
     .name = "compare",
     .arguments = "JOB [options]",
-    .summary = "Solvers side by side: rounds, evaluations, seconds; table and page.",
+    .summary = "Solvers side by side on one job: rounds, evaluations, seconds.",
     .options =
-        "    --solvers A,B,..       each METHOD or METHOD:FIELD=VALUE:.. with fields\n"
-        "                           of solver, as secant:history=2:start=gaussian;\n"
-        "                           `job` is the job's own\n"
-        "    --seeds N              N seeds for every prompt, from the job's on (1)\n"
+        "    --solvers A,B,..       METHOD or METHOD:FIELD=VALUE:.., fields of\n"
+        "                           solver, as secant:history=2:start=gaussian;\n"
+        "                           `job`: the job's own.  Without it: picard,\n"
+        "                           order-k, triangular-anderson as released and\n"
+        "                           at full order, secant, and the job's own\n"
+        "    --seeds N              seeds for every prompt, from the job's on (1)\n"
         "    --set FIELD=VALUE      override a field of the job (repeatable)\n"
         "    -o, --output DIR       folder for compare.csv, .html and .json\n"
         "    --force                replace another job's results there\n"

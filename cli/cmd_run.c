@@ -184,8 +184,6 @@ static int command_run(pdag_cli *cli, int argc, char **argv)
         if (status != PDAG_OK) {
             exit_status = pdag_cli_fail(status);
         } else {
-            if (!o->quiet)
-                pdag_session_say_sampler(&s.setup);
             s.view = pdag_progress_make(o->quiet);
             exit_status = run_job(&s, cli);
             pdag_output_clear(&s.output);

@@ -450,8 +450,6 @@ static int verify_job(verify_state *s, pdag_cli *cli)
         status = make_setups(s);
     if (status != PDAG_OK)
         return pdag_cli_fail(status);
-    if (!o->quiet)
-        pdag_session_say_sampler(&s->setup);
     s->view = pdag_progress_make(o->quiet);
     status = pdag_session_check(&s->setup, o->dedicated);
     if (status == PDAG_OK)

@@ -142,6 +142,7 @@ void pdag_compare_cell(const pdag_compare *c, size_t solver, int column,
                        char *text);
 
 void pdag_compare_csv(const pdag_compare *c, pdag_text *text);
+void pdag_compare_ends_csv(const pdag_compare *c, pdag_text *text);
 void pdag_compare_table(const pdag_compare *c, pdag_text *text);
 /** A new reference. */
 json_t *pdag_compare_json(const pdag_compare *c);

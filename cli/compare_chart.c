@@ -47,7 +47,7 @@ static double value_of(const pdag_compare_run *run, size_t k,
     return value == PDAG_CHART_ERROR ? round->error : round->residual;
 }
 
-/* Geometric mean over the cases that have a value in this round, or NaN. */
+/* Geometric mean over the cases; NaN where one has no value in this round. */
 static double mean_of(const pdag_compare *c, size_t solver, size_t k,
                       pdag_chart_value value)
 {
@@ -56,28 +56,30 @@ static double mean_of(const pdag_compare *c, size_t solver, size_t k,
 
     for (size_t i = 0; i < c->n_cases; i++) {
         const pdag_compare_run *run = &c->solver[solver].run[i];
-        double v = run->n_round > 0 ? value_of(run, k, value) : NAN;
+        double v;
 
-        if (isfinite(v)) {
-            sum += log10(fmax(v, SMALLEST));
-            n++;
-        }
+        if (run->n_round == 0)
+            continue; /* it failed */
+        v = value_of(run, k, value);
+        if (!isfinite(v))
+            return NAN;
+        sum += log10(fmax(v, SMALLEST));
+        n++;
     }
     return n > 0 ? pow(10.0, sum / (double)n) : NAN;
 }
 
-/* Rounds of the solver's longest run; a sequential one's are not drawn. */
-static size_t longest(const pdag_compare *c, size_t solver)
+size_t pdag_compare_longest(const pdag_compare *c, size_t solver, size_t n_cases)
 {
     size_t most = 0;
 
-    for (size_t i = 0; i < c->n_cases; i++) {
+    for (size_t i = 0; i < n_cases; i++) {
         const pdag_compare_run *run = &c->solver[solver].run[i];
 
         if (run->stop != PDAG_STOPPED_SEQUENTIAL && run->n_round > most)
             most = run->n_round;
     }
-    return most;
+    return most < c->n_rows ? most : c->n_rows;
 }
 
 static axes fit_axes(const pdag_compare *c, pdag_chart_value value)
@@ -85,7 +87,7 @@ static axes fit_axes(const pdag_compare *c, pdag_chart_value value)
     axes a = {2.0, 0.0, -6.0};
 
     for (size_t s = 0; s < c->n_solvers; s++) {
-        size_t n = longest(c, s);
+        size_t n = pdag_compare_longest(c, s, c->n_cases);
 
         a.rounds = fmax(a.rounds, (double)n);
         for (size_t k = 0; k < n; k++) {
@@ -123,8 +125,8 @@ static void draw_axes(const axes *a, pdag_text *page, const char *label,
         pdag_text_add(page, "<text x=\"%.1f\" y=\"%g\" "
                       "text-anchor=\"middle\">%g</text>\n", x_of(a, k),
                       HEIGHT - BOTTOM + 18.0, k);
-    pdag_text_add(page, "<text x=\"%g\" y=\"%g\" text-anchor=\"middle\">round</text>"
-                  "<text transform=\"translate(14 %g) rotate(-90)\" "
+    pdag_text_add(page, "<text x=\"%g\" y=\"%g\" text-anchor=\"middle\">round"
+                  "</text><text transform=\"translate(14 %g) rotate(-90)\" "
                   "text-anchor=\"middle\">%s</text>\n", (LEFT + WIDTH - RIGHT) / 2,
                   HEIGHT - 6.0, (TOP + HEIGHT - BOTTOM) / 2, label);
     if (log10(bound) >= a->low && log10(bound) <= a->high)
@@ -168,19 +170,18 @@ static void end_mark(size_t solver, pdag_text *page)
 static void draw_curve(const pdag_compare *c, size_t solver,
                        pdag_chart_value value, const axes *a, pdag_text *page)
 {
-    size_t n = longest(c, solver);
+    size_t n = pdag_compare_longest(c, solver, c->n_cases);
     bool open = false;
 
     for (size_t k = 0; k < n; k++) {
         double v = mean_of(c, solver, k, value);
 
-        if (isfinite(v))
-            pdag_text_add(page, "%s%.1f,%.1f",
-                          open ? " " : "<polyline class=\"curve\" points=\"",
-                          x_of(a, (double)(k + 1)), y_of(a, v));
-        else if (open)
-            pdag_text_add(page, "\"/>\n");
-        open = isfinite(v);
+        if (!isfinite(v))
+            continue;
+        pdag_text_add(page, "%s%.1f,%.1f",
+                      open ? " " : "<polyline class=\"curve\" points=\"",
+                      x_of(a, (double)(k + 1)), y_of(a, v));
+        open = true;
     }
     if (open)
         pdag_text_add(page, "\"/>\n");
@@ -322,9 +323,9 @@ static pdag_status draw_map(const pdag_compare *c, size_t solver, double cell,
                   "viewBox=\"0 0 %g %.1f\" role=\"img\" aria-label=\"Residuals of ",
                   run->n_round, MAP_WIDTH, fmax(height, 24.0) + MAP_BOTTOM);
     pdag_text_add_escaped(page, c->solver[solver].name);
-    pdag_text_add(page, ": %zu rows across, %zu rounds down\"><rect class=\"ground\" "
-                  "x=\"%g\" y=\"0\" width=\"%g\" height=\"%.1f\"/><image x=\"%g\" "
-                  "y=\"0\" width=\"%g\" height=\"%.1f\" "
+    pdag_text_add(page, ": %zu rows across, %zu rounds down\"><rect "
+                  "class=\"ground\" x=\"%g\" y=\"0\" width=\"%g\" height=\"%.1f\"/>"
+                  "<image x=\"%g\" y=\"0\" width=\"%g\" height=\"%.1f\" "
                   "preserveAspectRatio=\"none\" href=\"data:image/png;base64,",
                   c->n_rows, run->n_round, MAP_LEFT, MAP_WIDTH - MAP_LEFT, height,
                   MAP_LEFT, MAP_WIDTH - MAP_LEFT, height);
@@ -338,8 +339,9 @@ static pdag_status draw_map(const pdag_compare *c, size_t solver, double cell,
 static void draw_colours(pdag_text *page)
 {
     pdag_text_add(page, "<figure class=\"scale\"><svg viewBox=\"0 0 440 40\" "
-                  "shape-rendering=\"crispEdges\" role=\"img\" aria-label=\"Colours from dark, 1e-6 and less, to "
-                  "bright, 1 and more\">");
+                  "shape-rendering=\"crispEdges\" role=\"img\" "
+                  "aria-label=\"Colours from dark, 1e-6 and less, to bright, 1 and "
+                  "more\">");
     for (int k = 0; k < 120; k++) {
         float rgba[4];
 
@@ -363,10 +365,9 @@ pdag_status pdag_compare_maps(const pdag_compare *c, pdag_text *page)
     pdag_status status = PDAG_OK;
 
     for (size_t s = 0; s < c->n_solvers; s++) {
-        const pdag_compare_run *run = &c->solver[s].run[0];
+        size_t n = pdag_compare_longest(c, s, 1);
 
-        if (run->stop != PDAG_STOPPED_SEQUENTIAL && run->n_round > most)
-            most = run->n_round;
+        most = n > most ? n : most;
     }
     pdag_text_add(page, "<div class=\"maps\">\n");
     for (size_t s = 0; status == PDAG_OK && s < c->n_solvers; s++)

@@ -10,7 +10,7 @@
 #define PDAG_VERSION "unknown"
 #endif
 
-#define MOST_PICTURES 24 /* columns */
+#define MOST_PICTURES 32 /* columns */
 
 /* Colours: light first, and dark where the reader's system is; of the same hues. */
 static const char style[] =
@@ -53,7 +53,7 @@ static const char style[] =
     ".pictures td,.pictures th{padding:.25rem;text-align:center}"
     ".pictures th[scope=row]{text-align:left;padding-right:.75rem;"
     "position:sticky;left:0;background:var(--ground);white-space:normal;"
-    "min-width:9rem;max-width:13rem;overflow-wrap:anywhere}"
+    "min-width:10rem;max-width:14rem;overflow-wrap:anywhere}"
     ".pictures img{display:block;width:80px;height:auto;margin:0 auto}"
     ".word{white-space:nowrap}.pictures td{font-size:.8rem;color:var(--soft)}\n";
 
@@ -165,14 +165,15 @@ static bool is_best(const pdag_compare *c, size_t solver, int column)
 
 static void add_table(const pdag_compare *c, pdag_text *page)
 {
-    pdag_text_add(page, "<h2 id=\"table\">Rounds</h2>\n<p>One round is one batch of "
-                  "independent network evaluations. A: every first-order residual "
-                  "RMS at most 1e-3. B: final state within 1&#160;%% of the "
-                  "sequential run, from that round on. 30&#160;dB, 40&#160;dB: "
+    pdag_text_add(page, "<h2 id=\"table\">Rounds</h2>\n<p>One round is one "
+                  "batch of independent network evaluations. A: every first-order "
+                  "residual RMS at most 1e-3. B: final state within 1&#160;%% of "
+                  "the sequential run, from that round on. 30&#160;dB, 40&#160;dB: "
                   "PSNR of its picture against the sequential one, likewise.%s A "
                   "sequential run takes %zu rounds.</p>\n"
                   "<div class=\"wide\" role=\"region\" aria-labelledby=\"table\" "
-                  "tabindex=\"0\"><table>\n<thead><tr><th scope=\"col\">solver</th>",
+                  "tabindex=\"0\"><table>\n<thead><tr>"
+                  "<th scope=\"col\">solver</th>",
                   c->n_cases > 1 ? " Means over all prompts and seeds, with the "
                                    "standard deviation." : "", c->n_rows);
     for (int q = 0; q < PDAG_COMPARE_COLUMNS; q++)
@@ -220,28 +221,35 @@ static void add_charts(const pdag_compare *c, pdag_text *page)
     pdag_text_add(page, "</figure><figure><figcaption>Largest residual of the "
                   "round&#8217;s rows, before its update</figcaption>\n");
     pdag_compare_chart(c, PDAG_CHART_RESIDUAL, page);
-    pdag_text_add(page, "</figure></div>\n<p class=\"soft\">Point at a mark for its "
-                  "number.</p>\n");
+    pdag_text_add(page, "</figure></div>\n<p class=\"soft\">Point at a mark for "
+                  "its number.</p>\n");
 }
 
 /* The pictures. */
 
-/* Rounds shown: all, or evenly chosen ones with the first and the last; returns
-   how many. */
+/* Rounds shown, from the first one with a picture: all, or evenly chosen ones with
+   the first and the last; returns how many. */
 static size_t choose_rounds(const pdag_compare *c, size_t *chosen)
 {
-    size_t most = 0;
+    size_t last = 1;
+    size_t first = c->n_rows;
+    size_t rounds;
     size_t n;
 
     for (size_t i = 0; i < c->n_solvers; i++) {
         const pdag_compare_run *run = &c->solver[i].run[0];
+        size_t longest = pdag_compare_longest(c, i, 1);
 
-        if (run->stop != PDAG_STOPPED_SEQUENTIAL && run->n_round > most)
-            most = run->n_round;
+        last = longest > last ? longest : last;
+        for (size_t k = longest; k > 0; k--)
+            if (run->round[k - 1].picture != NULL && k < first)
+                first = k;
     }
-    n = most < MOST_PICTURES ? most : MOST_PICTURES;
+    first = first < last ? first : last;
+    rounds = last - first;
+    n = rounds < MOST_PICTURES ? rounds + 1 : MOST_PICTURES;
     for (size_t i = 0; i < n; i++)
-        chosen[i] = n > 1 ? 1 + (i * (most - 1) + (n - 1) / 2) / (n - 1) : most;
+        chosen[i] = first + (n > 1 ? (i * rounds + (n - 1) / 2) / (n - 1) : 0);
     return n;
 }
 
@@ -254,10 +262,10 @@ static void add_picture(const char *base64, const char *solver, size_t round,
     pdag_text_add(page, ", round %zu\"/>%.1f dB</td>", round, psnr);
 }
 
-/* A solver's words, each on one line. */
-static void add_name(const char *name, pdag_text *page)
+/* A solver's mark and words, each on one line. */
+static void add_name(const pdag_compare *c, size_t solver, pdag_text *page)
 {
-    char *copy = pdag_xstrdup(name);
+    char *copy = pdag_xstrdup(c->solver[solver].name);
     char *word = copy;
 
     while (word != NULL) {
@@ -266,6 +274,8 @@ static void add_name(const char *name, pdag_text *page)
         if (end != NULL)
             *end = '\0';
         pdag_text_add(page, "<span class=\"word\">");
+        if (word == copy)
+            pdag_compare_chart_key(solver, page);
         pdag_text_add_escaped(page, word);
         pdag_text_add(page, end != NULL ? ":</span><wbr/>" : "</span>");
         word = end != NULL ? end + 1 : NULL;
@@ -280,8 +290,7 @@ static void add_picture_row(const pdag_compare *c, size_t solver, size_t n,
     const pdag_compare_run *run = &s->run[0];
 
     pdag_text_add(page, "<tr><th scope=\"row\">");
-    pdag_compare_chart_key(solver, page);
-    add_name(s->name, page);
+    add_name(c, solver, page);
     pdag_text_add(page, "</th>");
     for (size_t i = 0; i < n; i++) {
         size_t k = chosen[i] - 1;
@@ -305,8 +314,7 @@ static void add_pictures(const pdag_compare *c, pdag_text *page)
         return;
     pdag_text_add(page, "<h2 id=\"pictures\">Pictures after each round</h2>\n<p>Of "
                   "the final state as it is then, with its PSNR against the "
-                  "sequential picture; the dash stands where the window has not "
-                  "reached it.");
+                  "sequential picture; a dash where there is none yet.");
     if (c->cases[0].name[0] != '\0') {
         pdag_text_add(page, " First case: ");
         pdag_text_add_escaped(page, c->cases[0].name);
@@ -314,9 +322,9 @@ static void add_pictures(const pdag_compare *c, pdag_text *page)
     }
     pdag_text_add(page, "</p>\n<figure><figcaption>Sequential, %zu rounds"
                   "</figcaption><img width=\"80\" "
-                  "src=\"data:image/png;base64,%s\" alt=\"Picture of the sequential "
-                  "run\"/></figure>\n<div class=\"wide\" role=\"region\" "
-                  "aria-labelledby=\"pictures\" tabindex=\"0\">"
+                  "src=\"data:image/png;base64,%s\" alt=\"Picture of the "
+                  "sequential run\"/></figure>\n<div class=\"wide\" "
+                  "role=\"region\" aria-labelledby=\"pictures\" tabindex=\"0\">"
                   "<table class=\"pictures\"><thead><tr><th "
                   "scope=\"col\">solver</th>", c->n_rows, c->reference_picture);
     for (size_t i = 0; i < n; i++)
@@ -337,10 +345,10 @@ pdag_status pdag_compare_page(const pdag_compare *c, pdag_text *page)
     add_facts(c, page);
     add_table(c, page);
     add_charts(c, page);
-    pdag_text_add(page, "<h2>Residual maps</h2>\n<p>Residual RMS of each row (step) "
-                  "in each round, first row left, first round on top; plain where a "
-                  "row was not evaluated: before it enters the window, and after it "
-                  "is accepted.%s</p>\n",
+    pdag_text_add(page, "<h2>Residual maps</h2>\n<p>Residual RMS of each row "
+                  "(step) in each round, first row left, first round on top; plain "
+                  "where a row was not evaluated: before it enters the window, and "
+                  "after it is accepted.%s</p>\n",
                   c->n_cases > 1 ? " First prompt and seed." : "");
     status = pdag_compare_maps(c, page);
     add_pictures(c, page);

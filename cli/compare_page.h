@@ -24,6 +24,10 @@ typedef enum pdag_chart_value { PDAG_CHART_ERROR, PDAG_CHART_RESIDUAL }
 void pdag_compare_chart(const pdag_compare *c, pdag_chart_value value,
                         pdag_text *page);
 
+/** Rounds to draw of a solver's first n_cases cases: those of the longest run, at
+ *  most N (what a sequential run takes); 0 of a sequential one. */
+size_t pdag_compare_longest(const pdag_compare *c, size_t solver, size_t n_cases);
+
 /** The mark and line of a solver in the charts, as SVG, for legends. */
 void pdag_compare_chart_key(size_t solver, pdag_text *page);
 

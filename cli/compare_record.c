@@ -52,7 +52,8 @@ static void recorder_clear(recorder *r)
 
 /* While the run goes on. */
 
-/* Rounds 1..n have an entry; a start's own evaluations are rounds without one. */
+/* Rounds 1..n have an entry.  A round that nothing was told of, such as a probe of
+   Newton's or a start's own evaluation, leaves the state as it was. */
 static void open_rounds(recorder *r, size_t n)
 {
     pdag_compare_run *run = r->run;
@@ -65,7 +66,7 @@ static void open_rounds(recorder *r, size_t n)
         run->map = pdag_xrealloc(run->map, n * r->n_rows, sizeof *run->map);
     for (size_t k = run->n_round; k < n; k++) {
         run->round[k] = (pdag_compare_round){NAN, NAN, NAN, NULL};
-        r->state_of[k] = NO_STATE;
+        r->state_of[k] = k > 0 ? r->state_of[k - 1] : NO_STATE;
         for (size_t i = 0; r->keep_map && i < r->n_rows; i++)
             run->map[k * r->n_rows + i] = NAN;
     }

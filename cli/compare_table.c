@@ -126,6 +126,30 @@ void pdag_compare_csv(const pdag_compare *c, pdag_text *text)
         }
 }
 
+/* How every run ended; the same lines as the other file. */
+void pdag_compare_ends_csv(const pdag_compare *c, pdag_text *text)
+{
+    pdag_text_add(text, "solver,prompt,seed,rounds,psnr_db,relative_error,stop\n");
+    for (size_t i = 0; i < c->n_solvers; i++)
+        for (size_t k = 0; k < c->n_cases; k++) {
+            const pdag_compare_run *run = &c->solver[i].run[k];
+            const pdag_compare_round *last =
+                run->n_round > 0 ? &run->round[run->n_round - 1] : NULL;
+
+            pdag_text_add_csv(text, c->solver[i].name);
+            pdag_text_add(text, ",");
+            pdag_text_add_csv(text, c->cases[k].name);
+            pdag_text_add(text, ",%llu,%zu,", (unsigned long long)c->cases[k].seed,
+                          run->rounds);
+            if (last != NULL && !isnan(last->psnr))
+                pdag_text_add(text, "%.6g", last->psnr);
+            pdag_text_add(text, ",");
+            if (last != NULL && !isnan(last->error))
+                pdag_text_add(text, "%.6g", last->error);
+            pdag_text_add(text, ",%s\n", pdag_stop_reason_text(run->stop));
+        }
+}
+
 /* The table. */
 
 const char *const pdag_compare_titles[PDAG_COMPARE_COLUMNS] = {

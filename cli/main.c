@@ -35,7 +35,8 @@ static void usage(FILE *where)
           "    --help, --version; picard-dag COMMAND --help\n"
           "\n"
           "exit status: 0 done, 1 failed while running, 2 misuse or bad input,\n"
-          "3 ended without convergence, 4 not verified.  More: man picard-dag.\n", where);
+          "3 ended without convergence, 4 not verified.  More: man picard-dag.\n",
+          where);
 }
 
 void pdag_cli_usage(const pdag_command *command, FILE *where)

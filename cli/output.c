@@ -34,7 +34,8 @@ static void time_text(char text[32])
 static bool is_ours(const char *name)
 {
     static const char *const files[] = {"run.json", "verify.json", "compare.csv",
-                                        "compare.html", "compare.json"};
+                                        "compare-ends.csv", "compare.html",
+                                        "compare.json"};
     static const char *const endings[] = {".png", ".npy", ".trajectory.npy"};
     size_t digits;
 

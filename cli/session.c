@@ -22,14 +22,6 @@ pdag_status pdag_session_check(const pdag_setup *setup, bool dedicated)
     return PDAG_OK;
 }
 
-void pdag_session_say_sampler(const pdag_setup *setup)
-{
-    if (setup->replaced_sampler[0] != '\0')
-        fprintf(stderr, "picard-dag: the model's %s is not available in this "
-                "version: sampler.kind is %s\n", setup->replaced_sampler,
-                setup->job->sampler.kind);
-}
-
 /* Workers. */
 
 static void *local_worker_main(void *argument)

@@ -68,9 +68,6 @@ void pdag_session_one_sample(const pdag_setup *setup, size_t index,
                              uint64_t more_seed, pdag_job *job_out,
                              pdag_run_setup *run_out);
 
-/** The model's own sampler may be one that this version has not: a note. */
-void pdag_session_say_sampler(const pdag_setup *setup);
-
 #ifdef __cplusplus
 }
 #endif

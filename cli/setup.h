@@ -29,9 +29,6 @@ typedef struct pdag_setup {
     float *statistics; /* [2][D] or NULL */
     char *own_statistics; /* the model's own file, or NULL */
     pdag_precision precision;
-    char replaced_sampler[64]; /* the model's own scheduler class where this
-                                  version has no such sampler and the job names
-                                  none: DDIM takes its place; else "" */
 } pdag_setup;
 
 /** Read, look at the model, resolve, check everything that can be checked before

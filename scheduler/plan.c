@@ -138,6 +138,8 @@ pdag_status pdag_sample_plan_create(const pdag_run_setup *setup,
     pdag_sample_plan_slopes(&plan, job->solver.variance, plan.slope);
     if (plan.rule == PDAG_STOP_RELATIVE || plan.rule == PDAG_STOP_PARADIGMS)
         status = pdag_stop_scales(n, tr->noise_std, plan.scale);
+    for (size_t j = 0; j < n; j++) /* as the residuals are scaled */
+        plan.scale[j] *= tr->input_scale[j];
     if (status != PDAG_OK) {
         pdag_sample_plan_clear(&plan);
         return status;

@@ -54,7 +54,8 @@ typedef struct pdag_progress {
 /** A sample after a round; borrowed, valid in the callback. */
 typedef struct pdag_round_state {
     size_t sample;
-    size_t round;       /* rounds finished, from 1 */
+    size_t round;       /* rounds finished, from 1; grows by more than 1 where a
+                           round waited for evaluations in sequence (newton) */
     size_t evaluations; /* so far */
     size_t begin, n;    /* the round's rows [begin, begin + n) */
     const double *residual;  /* [n], of the states before the round's update */

@@ -230,6 +230,21 @@ static pdag_status update_blocks(pdag_sample *s)
     return status;
 }
 
+/* Residuals and changes in units in which noise has the variance 1, whatever the
+   sampler's coordinates: Euler's states begin at sigma_max. */
+static void scale_to_unit(pdag_sample *s)
+{
+    const pdag_transition *tr = s->plan->transition;
+
+    for (size_t i = s->window.begin; i < s->window.end; i++) {
+        size_t r = i - s->window.begin;
+        double scale = i + 1 < tr->n_rows ? tr->input_scale[i + 1] : 1.0;
+
+        s->residual[r] *= scale;
+        s->change[r] *= scale;
+    }
+}
+
 /* The round's new states and values take the places of the old ones. */
 static void take_new(pdag_sample *s)
 {
@@ -366,6 +381,7 @@ pdag_status pdag_sample_advance(pdag_sample *s)
     if (status != PDAG_OK || waiting)
         return status;
     take_new(s);
+    scale_to_unit(s);
     record_round(s, n);
     restart_if_grown(s, n);
     if (s->plan->measure_variance && s->round == 0)
@@ -413,7 +429,7 @@ void pdag_sample_describe_round(const pdag_sample *s,
     const pdag_round_record *record = &s->history[s->round - 1];
 
     round_out->sample = s->index;
-    round_out->round = s->round;
+    round_out->round = s->round + s->n_probes;
     round_out->evaluations = s->evaluations;
     round_out->begin = record->begin;
     round_out->n = record->n;

@@ -4,8 +4,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
-
-#define LANES 8
+#include "solvers/vec.h"
 
 /* Tables of one axis of n points. */
 typedef struct axis {
@@ -95,7 +94,7 @@ static inline void product_lanes(size_t lanes, size_t n, const double *cas,
                                  size_t stride, const double *restrict in,
                                  double *restrict out)
 {
-    double sum[LANES] = {0.0};
+    double sum[PDAG_LANES] = {0.0};
 
     for (size_t r = 0; r < n; r++)
         for (size_t l = 0; l < lanes; l++)
@@ -105,15 +104,15 @@ static inline void product_lanes(size_t lanes, size_t n, const double *cas,
 }
 
 /* An odd number of rows by definition; rows of `in` are `stride` numbers apart. */
-static void transform_odd(const axis *a, size_t w, const double *in,
-                          size_t stride, double *out)
+PDAG_WIDE static void transform_odd(const axis *a, size_t w, const double *in,
+                                    size_t stride, double *out)
 {
     for (size_t k = 0; k < a->odd; k++) {
         const double *cas = a->cas + k * a->odd;
         size_t c = 0;
 
-        for (; c + LANES <= w; c += LANES)
-            product_lanes(LANES, a->odd, cas, stride, in + c, out + k * w + c);
+        for (; c + PDAG_LANES <= w; c += PDAG_LANES)
+            product_lanes(PDAG_LANES, a->odd, cas, stride, in + c, out + k * w + c);
         if (c < w)
             product_lanes(w - c, a->odd, cas, stride, in + c, out + k * w + c);
     }
@@ -151,22 +150,22 @@ static inline void merge_lanes_alone(size_t lanes, double *restrict e,
     }
 }
 
-static void merge_alone(size_t w, double *e, double *o)
+PDAG_WIDE static void merge_alone(size_t w, double *e, double *o)
 {
     size_t c = 0;
 
-    for (; c + LANES <= w; c += LANES)
-        merge_lanes_alone(LANES, e + c, o + c);
+    for (; c + PDAG_LANES <= w; c += PDAG_LANES)
+        merge_lanes_alone(PDAG_LANES, e + c, o + c);
     merge_lanes_alone(w - c, e + c, o + c);
 }
 
-static void merge(size_t w, double c, double s, double *e1, double *o1,
-                  double *e2, double *o2)
+PDAG_WIDE static void merge(size_t w, double c, double s, double *e1,
+                            double *o1, double *e2, double *o2)
 {
     size_t d = 0;
 
-    for (; d + LANES <= w; d += LANES)
-        merge_lanes(LANES, c, s, e1 + d, o1 + d, e2 + d, o2 + d);
+    for (; d + PDAG_LANES <= w; d += PDAG_LANES)
+        merge_lanes(PDAG_LANES, c, s, e1 + d, o1 + d, e2 + d, o2 + d);
     merge_lanes(w - d, c, s, e1 + d, o1 + d, e2 + d, o2 + d);
 }
 

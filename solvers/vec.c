@@ -38,9 +38,9 @@ static inline void finish(size_t lanes, const float *restrict f,
     }
 }
 
-void pdag_vec_finish(size_t n, const float *f, const float *old,
-                     const double *extra, float *x_new, double *delta_out,
-                     pdag_row_sums *sums)
+PDAG_WIDE void pdag_vec_finish(size_t n, const float *f, const float *old,
+                               const double *extra, float *x_new, double *delta_out,
+                               pdag_row_sums *sums)
 {
     pdag_row_sums s = *sums;
 
@@ -59,7 +59,7 @@ static inline void scale(size_t lanes, double a, const double *restrict x,
         out[l] = a * x[l];
 }
 
-void pdag_vec_scale(size_t n, double a, const double *x, double *out)
+PDAG_WIDE void pdag_vec_scale(size_t n, double a, const double *x, double *out)
 {
     FOR_LANES(n, scale(PDAG_LANES, a, x + d, out + d),
               scale(n - d, a, x + d, out + d));
@@ -72,7 +72,7 @@ static inline void add(size_t lanes, double a, const double *restrict x,
         out[l] += a * x[l];
 }
 
-void pdag_vec_add(size_t n, double a, const double *x, double *out)
+PDAG_WIDE void pdag_vec_add(size_t n, double a, const double *x, double *out)
 {
     FOR_LANES(n, add(PDAG_LANES, a, x + d, out + d),
               add(n - d, a, x + d, out + d));
@@ -85,7 +85,7 @@ static inline void add_float(size_t lanes, double a, const float *restrict x,
         out[l] += a * (double)x[l];
 }
 
-void pdag_vec_add_float(size_t n, double a, const float *x, double *out)
+PDAG_WIDE void pdag_vec_add_float(size_t n, double a, const float *x, double *out)
 {
     FOR_LANES(n, add_float(PDAG_LANES, a, x + d, out + d),
               add_float(n - d, a, x + d, out + d));
@@ -103,8 +103,8 @@ static inline void move_value(size_t lanes, const float *restrict value,
     }
 }
 
-void pdag_vec_value(size_t n, const float *value, double *change,
-                    float *value_new)
+PDAG_WIDE void pdag_vec_value(size_t n, const float *value, double *change,
+                              float *value_new)
 {
     FOR_LANES(n, move_value(PDAG_LANES, value + d, change + d, value_new + d),
               move_value(n - d, value + d, change + d, value_new + d));
@@ -117,7 +117,7 @@ static inline void narrow(size_t lanes, const double *restrict x,
         out[l] = (float)x[l];
 }
 
-void pdag_vec_narrow(size_t n, const double *x, float *out)
+PDAG_WIDE void pdag_vec_narrow(size_t n, const double *x, float *out)
 {
     FOR_LANES(n, narrow(PDAG_LANES, x + d, out + d), narrow(n - d, x + d, out + d));
 }
@@ -129,7 +129,7 @@ static inline void widen(size_t lanes, const float *restrict x,
         out[l] = (double)x[l];
 }
 
-void pdag_vec_widen(size_t n, const float *x, double *out)
+PDAG_WIDE void pdag_vec_widen(size_t n, const float *x, double *out)
 {
     FOR_LANES(n, widen(PDAG_LANES, x + d, out + d), widen(n - d, x + d, out + d));
 }
@@ -141,7 +141,7 @@ static inline void diff(size_t lanes, const float *restrict a,
         out[l] = (double)a[l] - (double)b[l];
 }
 
-void pdag_vec_diff(size_t n, const float *a, const float *b, double *out)
+PDAG_WIDE void pdag_vec_diff(size_t n, const float *a, const float *b, double *out)
 {
     FOR_LANES(n, diff(PDAG_LANES, a + d, b + d, out + d),
               diff(n - d, a + d, b + d, out + d));
@@ -154,7 +154,8 @@ static inline void dot(size_t lanes, const double *x, const double *y,
         sum[l] += x[l] * y[l];
 }
 
-void pdag_vec_dot(size_t n, const double *x, const double *y, pdag_lanes *sum)
+PDAG_WIDE void pdag_vec_dot(size_t n, const double *x, const double *y,
+                            pdag_lanes *sum)
 {
     pdag_lanes s = *sum;
 
@@ -169,7 +170,7 @@ static inline void norm_sq(size_t lanes, const float *x, double *restrict sum)
         sum[l] += (double)x[l] * (double)x[l];
 }
 
-void pdag_vec_norm_sq(size_t n, const float *x, pdag_lanes *sum)
+PDAG_WIDE void pdag_vec_norm_sq(size_t n, const float *x, pdag_lanes *sum)
 {
     pdag_lanes s = *sum;
 
@@ -187,8 +188,8 @@ static inline void distance_sq(size_t lanes, const float *a, const float *b,
     }
 }
 
-void pdag_vec_distance_sq(size_t n, const float *a, const float *b,
-                          pdag_lanes *sum)
+PDAG_WIDE void pdag_vec_distance_sq(size_t n, const float *a, const float *b,
+                                    pdag_lanes *sum)
 {
     pdag_lanes s = *sum;
 
@@ -209,9 +210,9 @@ static inline void dot_diff(size_t lanes, const float *a, const float *b,
     }
 }
 
-void pdag_vec_dot_diff(size_t n, const float *a, const float *b,
-                       const double *u, const double *w, pdag_lanes *sum_u,
-                       pdag_lanes *sum_w)
+PDAG_WIDE void pdag_vec_dot_diff(size_t n, const float *a, const float *b,
+                                 const double *u, const double *w,
+                                 pdag_lanes *sum_u, pdag_lanes *sum_w)
 {
     pdag_lanes su = *sum_u;
     pdag_lanes sw = *sum_w;
@@ -230,8 +231,8 @@ static inline void add_pair(size_t lanes, double c, double s,
         out[l] += c * ((double)b[l] - s * (double)a[l]);
 }
 
-void pdag_vec_add_pair(size_t n, double c, double s, const float *a,
-                       const float *b, double *out)
+PDAG_WIDE void pdag_vec_add_pair(size_t n, double c, double s, const float *a,
+                                 const float *b, double *out)
 {
     FOR_LANES(n, add_pair(PDAG_LANES, c, s, a + d, b + d, out + d),
               add_pair(n - d, c, s, a + d, b + d, out + d));
@@ -266,9 +267,10 @@ static inline void order_k(size_t lanes, double slope, double product,
     }
 }
 
-void pdag_vec_order(size_t n, double slope, double product, const float *f,
-                    const float *old, double *r, double *rho_before,
-                    double *extra, pdag_lanes *rho_sq)
+PDAG_WIDE void pdag_vec_order(size_t n, double slope, double product,
+                              const float *f, const float *old, double *r,
+                              double *rho_before, double *extra,
+                              pdag_lanes *rho_sq)
 {
     pdag_lanes s = *rho_sq;
 

@@ -55,7 +55,8 @@ END_TEST
 static conf_chain *picture_chain(uint64_t seed, size_t p, size_t height,
                                  size_t width, const double *gain)
 {
-    conf_chain *chain = conf_chain_make(seed, 30, 2 * height * width, p, 0.0f, 0.0f);
+    conf_chain *chain =
+        conf_chain_make(seed, 30, 2 * height * width, p, 0.0f, 0.0f);
 
     chain->height = height;
     chain->width = width;

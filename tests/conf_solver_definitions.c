@@ -51,7 +51,8 @@ static void restarted_sweeps(const conf_run *run, const float *old, size_t begin
     double y[D];
 
     for (size_t target = begin + 1; target <= N; target++) {
-        size_t reach = order == 0 || order > target - begin ? target - begin : order;
+        size_t all = target - begin;
+        size_t reach = order == 0 || order > all ? all : order;
 
         for (size_t d = 0; d < D; d++)
             y[d] = (double)old[(target - reach) * D + d];

@@ -38,7 +38,7 @@ expect 2 "one job at a time" "$PICARD_DAG" run "$gaussian" other.pb
 expect 2 "two ranks" "$PICARD_DAG" run "$gaussian" --dedicated-scheduler
 "$PICARD_DAG" > /dev/null 2>&1
 [ $? = 2 ] || complain "no command: not status 2"
-for command in "" run inspect info; do
+for command in "" run verify compare inspect info; do
     # shellcheck disable=SC2086
     "$PICARD_DAG" $command --help > "$out/help" 2> "$out/stderr" ||
         complain "$command --help fails"

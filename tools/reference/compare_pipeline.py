@@ -1,13 +1,15 @@
-"""Compare a run of picard-dag with diffusers: same model, prompt, seed and steps, the
-torch-cpu stream, DDIM, float32.
+"""Compare a run of picard-dag with diffusers: same model, prompt, seed, sampler and
+steps, the torch-cpu stream, float32.
 
     python tools/reference/compare_pipeline.py build/picard-dag examples/sd.pb \\
-        examples/models/emoji-sd --prompt "red apple"
+        examples/models/emoji-sd --prompt "red apple" --kind dpmpp-2m
 
 Prints the error of the final state and the PSNR of the picture; exit status 0 only
 where the PSNR is above 45 dB (--min-psnr)."""
 
 import argparse
+import itertools
+import json
 import os
 import pathlib
 import subprocess
@@ -16,18 +18,33 @@ import tempfile
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import diffusers
 import numpy as np
 import torch
-from diffusers import DDIMScheduler, StableDiffusionPipeline
 from PIL import Image
+
+KINDS = {
+    "ddim": ("DDIMScheduler", {}),
+    "ddpm": ("DDPMScheduler", {}),
+    "euler": ("EulerDiscreteScheduler", {}),
+    "euler-a": ("EulerAncestralDiscreteScheduler", {}),
+    "pndm": ("PNDMScheduler", {}),
+}
+for order, algorithm in itertools.product([1, 2, 3], ["", "sde-"]):
+    KINDS[f"{algorithm}dpmpp-{order}" + ("m" if order > 1 else "")] = (
+        "DPMSolverMultistepScheduler",
+        {"algorithm_type": f"{algorithm}dpmsolver++", "solver_order": order},
+    )
 
 
 def run_diffusers(args):
     """Final state [C, H, W] and picture [H, W, 3] in [0, 1]."""
-    pipe = StableDiffusionPipeline.from_pretrained(
+    pipe = diffusers.StableDiffusionPipeline.from_pretrained(
         args.model, torch_dtype=torch.float32, safety_checker=None
     )
-    pipe.scheduler = DDIMScheduler.from_config(pipe.scheduler.config)
+    name, options = KINDS[args.kind]
+    config = json.loads(pathlib.Path(args.model, "scheduler/scheduler_config.json").read_text())
+    pipe.scheduler = getattr(diffusers, name).from_config(config, **options)
     pipe.set_progress_bar_config(disable=True)
     common = {
         "prompt": args.prompt,
@@ -50,7 +67,7 @@ def run_ours(args, folder):
         "model.precision": "float32",
         "prompt": args.prompt,
         "negative_prompt": args.negative_prompt,
-        "sampler.kind": "ddim",
+        "sampler.kind": args.kind,
         "sampler.steps": args.steps,
         "guidance_scale": args.guidance,
         "random": "torch-cpu",
@@ -78,6 +95,7 @@ def main():
     parser.add_argument("model")
     parser.add_argument("--prompt", default="red apple")
     parser.add_argument("--negative-prompt", default="")
+    parser.add_argument("--kind", choices=sorted(KINDS), default="ddim")
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--guidance", type=float, default=7.5)
     parser.add_argument("--seed", type=int, default=0)
