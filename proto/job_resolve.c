@@ -105,12 +105,14 @@ static void fill_solver(pdag_job *job, const pdag_job_facts *facts)
     bool relative = strcmp(job->solver.stop, "relative") == 0 ||
                     strcmp(job->solver.stop, "paradigms") == 0;
 
-    fill(&job->solver.slope, plain ? "one" : secant ? "gaussian" : "sampler");
-    fill(&job->solver.start,
-         job->solver.start_from[0] != '\0' ? "trajectory" : "copies");
-    fill(&job->solver.measure_variance, "false");
-    if (job->solver.statistics[0] == '\0' && facts->statistics != NULL)
+    if (facts->statistics != NULL)
         fill(&job->solver.statistics, facts->statistics);
+    fill(&job->solver.slope, plain ? "one" : secant ? "bands" : "sampler");
+    fill(&job->solver.start,
+         job->solver.start_from[0] != '\0'             ? "trajectory"
+         : secant && job->solver.statistics[0] != '\0' ? "gaussian"
+                                                       : "copies");
+    fill(&job->solver.measure_variance, "false");
     if (job->solver.history < 0)
         job->solver.history = secant ? 4 : plain ? 0 : 2;
     if (job->solver.order < 0)

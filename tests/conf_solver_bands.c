@@ -105,6 +105,82 @@ START_TEST(bands_save_rounds)
 }
 END_TEST
 
+#define ROWS 12
+#define SCALARS 9
+
+/* Sums of a row over the rounds, for the definition. */
+typedef struct learned {
+    double cross[ROWS], square[ROWS];
+    double x[ROWS][SCALARS], f[ROWS][SCALARS]; /* of the round before */
+    bool seen[ROWS];
+} learned;
+
+static void learn_row(learned *l, const conf_run *run, const float *old, size_t i)
+{
+    for (size_t d = 0; d < SCALARS; d++) {
+        double x = (double)old[i * SCALARS + d];
+        double f = (double)run->f[i * SCALARS + d];
+        double dx = x - l->x[i][d];
+
+        if (l->seen[i]) {
+            l->cross[i] += (f - l->f[i][d] - run->slope[i] * dx) * dx;
+            l->square[i] += dx * dx;
+        }
+        l->x[i][d] = x;
+        l->f[i][d] = f;
+    }
+    l->seen[i] = true;
+}
+
+/* States of one band: the formula of solvers/bands.h, over a window that slides
+   away from rows whose sums still count. */
+START_TEST(learned_slopes_are_their_formula)
+{
+    conf_chain *chain = conf_chain_make(77, ROWS, SCALARS, 1, 0.4f, 0.2f);
+    double gain[ROWS];
+    conf_setup setup = {.slope = 0.8, .bands = true, .gain = gain};
+    learned l = {.seen = {false}};
+    conf_run *run;
+
+    for (size_t i = 0; i < ROWS; i++)
+        gain[i] = i == 5 ? 0.0 : 0.1 + 0.03 * (double)i;
+    run = conf_run_begin(chain, pdag_solver_find("secant"), &setup);
+    for (size_t k = 0; k < 5; k++) {
+        size_t last = k + 8 < ROWS ? k + 8 : ROWS;
+        double delta[SCALARS] = {0.0};
+        float old[(ROWS + 1) * SCALARS];
+
+        memcpy(old, run->x, sizeof old);
+        ck_assert_int_eq(conf_round(run, k, last, 3), PDAG_OK);
+        for (size_t i = k; i < last; i++) {
+            double cross = 0.0;
+            double square = 0.0;
+            double slope = run->slope[i];
+
+            if (gain[i] != 0.0)
+                learn_row(&l, run, old, i);
+            for (size_t j = i < 4 ? 0 : i - 4; j <= i; j++) {
+                cross += gain[j] == 0.0 ? 0.0 : l.cross[j] / gain[j];
+                square += l.square[j];
+            }
+            if (square > 0.0)
+                slope += gain[i] * cross / (1.3 * square);
+            for (size_t d = 0; d < SCALARS; d++) {
+                size_t at = i * SCALARS + d;
+                double swept = (double)run->f[at] + slope * delta[d];
+
+                ck_assert_double_eq_tol((double)run->x[at + SCALARS], swept,
+                                        3e-6 * (1.0 + fabs(swept)));
+                delta[d] = (double)run->x[at + SCALARS] -
+                           (double)old[at + SCALARS];
+            }
+        }
+    }
+    conf_run_end(run);
+    conf_chain_free(chain);
+}
+END_TEST
+
 /* Exactness does not depend on what was learned, nor the cut into blocks. */
 START_TEST(bands_end_exactly_whatever_the_blocks)
 {
@@ -184,6 +260,7 @@ TCase *conf_solver_bands(void)
 
     tcase_add_loop_test(tcase, hartley_is_its_definition, 0, 6);
     tcase_add_loop_test(tcase, bands_save_rounds, 0, 6);
+    tcase_add_test(tcase, learned_slopes_are_their_formula);
     tcase_add_test(tcase, bands_end_exactly_whatever_the_blocks);
     tcase_add_test(tcase, bands_are_forgotten_by_reset);
     return tcase;

@@ -125,6 +125,10 @@ def export(work, out, guidance, averaged):
     temporary = out.with_name(f".{out.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     pipeline.save_pretrained(temporary)
+    # As Stable Diffusion's own config: PNDM without its Runge-Kutta steps, for whoever asks for it.
+    path = temporary / "scheduler" / "scheduler_config.json"
+    config = json.loads(path.read_text())
+    path.write_text(json.dumps({**config, "skip_prk_steps": True}, indent=2, sort_keys=True) + "\n")
     for name in ("vocab.json", "merges.txt", "special_tokens_map.json"):
         shutil.copyfile(work / "tokenizer" / name, temporary / "tokenizer" / name)
     (temporary / "training_state.json").write_text(json.dumps(state, indent=2) + "\n")
