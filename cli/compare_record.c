@@ -219,7 +219,7 @@ static pdag_status decode_some(const pdag_compare *c, pdag_session *session,
                                const pdag_reference *reference, size_t at,
                                size_t n, float *pictures)
 {
-    const float *states[DECODED_AT_ONCE];
+    const float *states[DECODED_AT_ONCE] = {NULL};
     pdag_status status;
 
     for (size_t i = 0; i < n; i++)

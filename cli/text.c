@@ -36,15 +36,16 @@ static void add_bytes(pdag_text *text, const char *bytes, size_t n)
 void pdag_text_add(pdag_text *text, const char *format, ...)
 {
     va_list arguments;
+    char *end;
     int length;
 
     va_start(arguments, format);
     length = vsnprintf(NULL, 0, format, arguments);
     va_end(arguments);
     PDAG_ASSERT(length >= 0);
-    grow(text, (size_t)length);
+    end = grow(text, (size_t)length);
     va_start(arguments, format);
-    vsnprintf(text->at + text->used, (size_t)length + 1, format, arguments);
+    vsnprintf(end, (size_t)length + 1, format, arguments);
     va_end(arguments);
     text->used += (size_t)length;
 }
