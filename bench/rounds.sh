@@ -150,10 +150,12 @@ window_specs()
 {
     published=picard:start=copies:entry=copies:stop=paradigms:tolerance=0.1
     secant=secant:slope=gaussian:history=3:start=copies:entry=held-x0
+    bands=secant:slope=bands:history=3:start=copies:entry=held-x0
     for width in 4 8 16 32; do
         printf ',%s:window=%s' $published $width
         printf ',%s:stop=relative:tolerance=0.1:window=%s' $secant $width
         printf ',%s:stop=error:tolerance=0.01:window=%s' $secant $width
+        printf ',%s:stop=error:tolerance=0.01:window=%s' $bands $width
     done
 }
 

@@ -146,6 +146,7 @@ static void measure(const subject *what, inputs *in, double triad)
     const pdag_solver_ops *ops = pdag_solver_find(what->method);
     size_t side = 1;
     pdag_solver_opts opts = {.n_rows = n_rows,
+                             .window = n_rows,
                              .dim = dim,
                              .n_terms = 1,
                              .slope = in->slope,

@@ -112,7 +112,14 @@ static pdag_status sample_all(run_state *s)
     run.sink.progress = progress;
     status = pdag_session_run(&s->session, &run);
     pdag_progress_close(&s->view);
-    return status == PDAG_OK ? pdag_statistics_write(&s->statistics) : status;
+    if (status != PDAG_OK)
+        return status;
+    if (s->session.last.stop != PDAG_STOPPED_MAX_ROUNDS)
+        return pdag_statistics_write(&s->statistics);
+    if (s->options.statistics != NULL)
+        fprintf(stderr, "picard-dag: %s is not written, since not every sample "
+                "converged\n", s->options.statistics);
+    return PDAG_OK;
 }
 
 /* With workers at hand: run, release, report. */

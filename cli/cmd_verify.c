@@ -97,7 +97,8 @@ static pdag_status setup_with(const verify_state *s, size_t n,
 
 static pdag_status make_setups(verify_state *s)
 {
-    static const char *const sequential[] = {"solver.method=sequential"};
+    static const char *const sequential[] = {"solver.method=sequential",
+                                             "solver.max_rounds="};
     static const char *const certificate[] = {
         "solver.method=picard", "solver.max_rounds=1", "solver.window=0",
         "solver.stop=residual"};
@@ -106,7 +107,7 @@ static pdag_status make_setups(verify_state *s)
 
     status = pdag_setup_create(o->job, o->n_set, o->set, &s->setup);
     if (status == PDAG_OK)
-        status = setup_with(s, 1, sequential, &s->sequential);
+        status = setup_with(s, 2, sequential, &s->sequential);
     if (status == PDAG_OK)
         status = setup_with(s, 4, certificate, &s->certificate);
     return status;

@@ -90,6 +90,11 @@ static pdag_status make_setup(const pdag_compare *c, const char *name,
             (i > 0 && strchr(parts.item[i], '=') == NULL))
             status = pdag_error(PDAG_ERR_ARG, "'%s': expected METHOD or "
                                 "METHOD:FIELD=VALUE:..", name);
+    for (size_t i = 1; status == PDAG_OK && i < parts.n; i++)
+        if (strncmp(parts.item[i], "start_row", 9) == 0)
+            status = pdag_error(PDAG_ERR_ARG, "'%s': start_row says from which row "
+                                "on the problem is solved: only for all solvers, "
+                                "with --set solver.start_row=ROW", name);
     if (status != PDAG_OK) {
         words_clear(&parts);
         return status;
@@ -174,7 +179,10 @@ static pdag_status add_listed(pdag_compare *c)
 
 pdag_status pdag_compare_make_solvers(pdag_compare *c)
 {
-    pdag_status status = make_setup(c, "sequential", &c->sequential);
+    /* The reference is the whole sequential run, however many rounds the solvers
+       may take. */
+    pdag_status status =
+        make_setup(c, "sequential:max_rounds=0", &c->sequential);
 
     if (status != PDAG_OK)
         return status;

@@ -21,12 +21,39 @@ static size_t count(int n_dims, const size_t *dims)
     return n;
 }
 
-/* A float32 array of shape [rows, ...state], all finite. */
-static pdag_status read_states(const char *path, size_t rows, int n_dims,
-                               const size_t *dims, float **out)
+/* "[2, 4, 16, 16]"; malloc'ed. */
+static char *shape_text(size_t rows, int n_dims, const size_t *dims)
+{
+    char *text = pdag_xasprintf("[%zu", rows);
+
+    for (int d = 0; d <= n_dims; d++) {
+        char *longer = d < n_dims ? pdag_xasprintf("%s, %zu", text, dims[d])
+                                  : pdag_xasprintf("%s]", text);
+
+        free(text);
+        text = longer;
+    }
+    return text;
+}
+
+static pdag_status wrong_shape(const char *path, int n, const size_t *shape,
+                               size_t rows, int n_dims, const size_t *dims)
+{
+    char *is = shape_text(n > 0 ? shape[0] : 0, n > 0 ? n - 1 : 0, shape + 1);
+    char *wanted = shape_text(rows, n_dims, dims);
+    pdag_status status = pdag_error(PDAG_ERR_SHAPE, "%s: shape %s: expected %s",
+                                    path, is, wanted);
+
+    free(is);
+    free(wanted);
+    return status;
+}
+
+pdag_status pdag_guess_states(const char *path, size_t rows, int n_dims,
+                              const size_t *dims, float **out)
 {
     int n;
-    size_t shape[PDAG_MAX_DIMS];
+    size_t shape[PDAG_MAX_DIMS + 1];
     float *data;
     size_t total = rows * count(n_dims, dims);
     double sum = 0.0;
@@ -48,9 +75,7 @@ static pdag_status read_states(const char *path, size_t rows, int n_dims,
     if (fits)
         return pdag_error(PDAG_ERR_FORMAT, "%s: holds values that are not finite",
                           path);
-    return pdag_error(PDAG_ERR_SHAPE, "%s: %d dimensions, the first %zu: expected "
-                      "%zu states of the model's shape", path, n,
-                      n > 0 ? shape[0] : 0, rows);
+    return wrong_shape(path, n, shape, rows, n_dims, dims);
 }
 
 pdag_status pdag_guess_statistics(const char *path, int n_dims,
@@ -61,7 +86,7 @@ pdag_status pdag_guess_statistics(const char *path, int n_dims,
     float *statistics;
     double sum = 0.0;
     bool sound = true;
-    pdag_status status = read_states(path, 2, n_dims, dims, &statistics);
+    pdag_status status = pdag_guess_states(path, 2, n_dims, dims, &statistics);
 
     if (status != PDAG_OK)
         return pdag_error_prefix(status, "solver.statistics");
@@ -79,29 +104,55 @@ pdag_status pdag_guess_statistics(const char *path, int n_dims,
     return PDAG_OK;
 }
 
+/* Whether the earlier run's sampler was this one.  A mere first guess may come from
+   other numbers of the same kind; rows that are kept may not. */
+static pdag_status compare_samplers(const char *path, const json_t *theirs,
+                                    json_t *ours, bool all)
+{
+    const char *field;
+    const json_t *value;
+
+    json_object_foreach(ours, field, value) {
+        const json_t *other = json_object_get(theirs, field);
+        char *is;
+        char *was;
+        pdag_status status;
+
+        if (other == NULL || json_equal(value, other) ||
+            (!all && strcmp(field, "kind") != 0))
+            continue;
+        is = json_dumps(value, JSON_ENCODE_ANY);
+        was = json_dumps(other, JSON_ENCODE_ANY);
+        status = pdag_error(PDAG_ERR_ARG, "solver.start_from: %s: sampler.%s was "
+                            "%s, and this run's is %s", path, field,
+                            was != NULL ? was : "?", is != NULL ? is : "?");
+        free(is);
+        free(was);
+        return status;
+    }
+    return PDAG_OK;
+}
+
 /* What run.json says of the earlier run, where it is there. */
 static pdag_status check_sampler(const pdag_job *job)
 {
     char *path = pdag_xasprintf("%s/run.json", job->solver.start_from);
-    const char *kind = NULL;
+    json_t *ours = pdag_job_to_json(job);
+    bool there = access(path, R_OK) == 0;
     pdag_json json;
     pdag_status status = PDAG_OK;
-
-    bool there = access(path, R_OK) == 0;
 
     if (there)
         status = pdag_json_read(path, &json);
     if (there && status == PDAG_OK) {
         const json_t *theirs = json_object_get(json.root, "job");
 
-        theirs = json_object_get(theirs, "sampler");
-        kind = json_string_value(json_object_get(theirs, "kind"));
-        if (kind != NULL && strcmp(kind, job->sampler.kind) != 0)
-            status = pdag_error(PDAG_ERR_ARG, "solver.start_from: %s: a run of "
-                                "sampler.kind %s, and this is %s", path, kind,
-                                job->sampler.kind);
+        status = compare_samplers(path, json_object_get(theirs, "sampler"),
+                                  json_object_get(ours, "sampler"),
+                                  job->solver.start_row > 0);
         pdag_json_clear(&json);
     }
+    json_decref(ours);
     free(path);
     return status;
 }
@@ -119,7 +170,7 @@ static pdag_status read_trajectory(const pdag_job *job, size_t j, size_t n_rows,
         free(path);
         return read_trajectory(job, 0, n_rows, n_dims, dims, to);
     }
-    status = read_states(path, n_rows + 1, n_dims, dims, &states);
+    status = pdag_guess_states(path, n_rows + 1, n_dims, dims, &states);
     free(path);
     if (status != PDAG_OK)
         return pdag_error_prefix(status, "solver.start_from");

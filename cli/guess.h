@@ -12,6 +12,12 @@
 extern "C" {
 #endif
 
+/** A `.npy` file of `rows` states, [rows, ...state], all finite; *out is owned by
+ *  the caller.  PDAG_ERR_INPUT, _FORMAT, _SHAPE (with the shape wanted), naming the
+ *  file. */
+pdag_status pdag_guess_states(const char *path, size_t rows, int n_dims,
+                              const size_t *dims, float **out);
+
 /** [2][...state] of `path`: mean, then variance (each >= 0, not all 0).
  *  *statistics_out: [2][D], owned by the caller; *variance_out: mean variance.
  *  PDAG_ERR_INPUT, _FORMAT, _SHAPE, naming solver.statistics and the file. */

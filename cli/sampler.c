@@ -148,6 +148,22 @@ pdag_status pdag_sampler_make(pdag_job *job, const char *scheduler_config,
     return status;
 }
 
+/* A job's usual number of steps, or as many as there are. */
+static pdag_status try_steps(const pdag_schedule_config *config, const char *kind)
+{
+    size_t n = config->n_train < 50 ? config->n_train : 50;
+    pdag_schedule *schedule = NULL;
+    pdag_transition *transition = NULL;
+    pdag_status status = pdag_schedule_create(config, kind, n, &schedule);
+
+    if (status == PDAG_OK)
+        status = pdag_transition_create(kind, config, schedule, 0.0, 1,
+                                        &transition);
+    pdag_transition_destroy(transition);
+    pdag_schedule_destroy(schedule);
+    return status;
+}
+
 pdag_status pdag_sampler_check(const char *scheduler_config)
 {
     const char *kind;
@@ -156,7 +172,9 @@ pdag_status pdag_sampler_check(const char *scheduler_config)
 
     if (status == PDAG_OK)
         status = pdag_schedule_config_read(scheduler_config, kind, &config);
-    if (status == PDAG_OK)
-        pdag_schedule_config_clear(&config);
+    if (status != PDAG_OK)
+        return status;
+    status = try_steps(&config, kind);
+    pdag_schedule_config_clear(&config);
     return status;
 }

@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include "base/mem.h"
-#include "base/npy.h"
 #include "cli/guess.h"
 #include "cli/sampler.h"
 
@@ -48,34 +47,13 @@ static pdag_status take_gaussian_shape(pdag_setup *s)
 
 static pdag_status read_noise(pdag_setup *s)
 {
-    int n_dims;
-    size_t dims[PDAG_MAX_DIMS];
     pdag_status status;
-    int fits;
 
     if (s->job->noise[0] == '\0')
         return PDAG_OK;
-    status = pdag_npy_read(s->job->noise, &s->noise, &n_dims, dims);
-    if (status != PDAG_OK)
-        return pdag_error_prefix(status, "noise");
-    fits = n_dims == s->n_state_dims + 1 && dims[0] == (size_t)s->job->samples;
-    for (int d = 0; fits && d < s->n_state_dims; d++)
-        fits = dims[d + 1] == s->state_dims[d];
-    if (!fits) {
-        char *wanted = pdag_xasprintf("[%lld", (long long)s->job->samples);
-
-        for (int d = 0; d < s->n_state_dims; d++) {
-            char *longer = pdag_xasprintf("%s, %zu", wanted, s->state_dims[d]);
-
-            free(wanted);
-            wanted = longer;
-        }
-        status = pdag_error(PDAG_ERR_SHAPE, "noise: %s: %d dimensions, first "
-                            "%zu: expected shape %s]", s->job->noise, n_dims,
-                            n_dims > 0 ? dims[0] : 0, wanted);
-        free(wanted);
-    }
-    return status;
+    status = pdag_guess_states(s->job->noise, (size_t)s->job->samples,
+                               s->n_state_dims, s->state_dims, &s->noise);
+    return status == PDAG_OK ? status : pdag_error_prefix(status, "noise");
 }
 
 /* Mean and variance of final states: the job's file, or one that the model brings
@@ -83,8 +61,12 @@ static pdag_status read_noise(pdag_setup *s)
 static pdag_status read_statistics(pdag_setup *s, pdag_job_facts *facts)
 {
     const char *path = s->job->solver.statistics;
+    const char *slope = s->job->solver.slope;
+    bool used = strcmp(s->job->solver.method, "secant") == 0 ||
+                strcmp(slope, "gaussian") == 0 || strcmp(slope, "bands") == 0 ||
+                strcmp(s->job->solver.start, "gaussian") == 0;
 
-    if (s->has_model && path[0] == '\0') {
+    if (used && s->has_model && path[0] == '\0') {
         s->own_statistics = pdag_xasprintf("%s/statistics.npy",
                                            s->job->model.path);
         if (access(s->own_statistics, F_OK) != 0)
@@ -98,8 +80,9 @@ static pdag_status read_statistics(pdag_setup *s, pdag_job_facts *facts)
                                  &s->statistics, &facts->variance);
 }
 
-/* Everything after the job itself is there. */
-static pdag_status complete(pdag_setup *s)
+/* Everything after the job itself is there.  Ranks 1.. evaluate only: the files
+   that the solver starts from are rank 0's. */
+static pdag_status complete(pdag_setup *s, bool schedules)
 {
     pdag_job_facts facts;
     pdag_status status;
@@ -109,7 +92,7 @@ static pdag_status complete(pdag_setup *s)
     if (status == PDAG_OK)
         status = s->job->model.path[0] != '\0' ? inspect_model(s, &facts)
                                                : take_gaussian_shape(s);
-    if (status == PDAG_OK)
+    if (status == PDAG_OK && schedules)
         status = read_statistics(s, &facts);
     if (status == PDAG_OK)
         status = pdag_job_resolve(s->job, &facts);
@@ -129,12 +112,18 @@ pdag_status pdag_setup_create(const char *job_path, size_t n_set,
     memset(&s, 0, sizeof s);
     status = pdag_job_read(job_path, n_set, set, &s.job);
     if (status == PDAG_OK)
-        status = complete(&s);
+        status = complete(&s, true);
     if (status == PDAG_OK)
         status = read_noise(&s);
     if (status == PDAG_OK && s.job->solver.start_from[0] != '\0')
         status = pdag_guess_trajectories(s.job, s.transition->n_rows,
                                          s.n_state_dims, s.state_dims, &s.start);
+    if (status == PDAG_OK) {
+        pdag_run_setup run;
+
+        pdag_setup_run(&s, &run);
+        status = pdag_scheduler_check(&run);
+    }
     if (status != PDAG_OK) {
         pdag_setup_clear(&s);
         return status;
@@ -152,7 +141,7 @@ pdag_status pdag_setup_unpack(const void *bytes, size_t n_bytes,
     memset(&s, 0, sizeof s);
     status = pdag_job_unpack(bytes, n_bytes, &s.job);
     if (status == PDAG_OK)
-        status = complete(&s);
+        status = complete(&s, false);
     if (status != PDAG_OK) {
         pdag_setup_clear(&s);
         return status;

@@ -51,7 +51,7 @@ pdag_window pdag_window_make(size_t n_rows, size_t width)
 
 void pdag_window_slide_to(pdag_window *window, size_t row)
 {
-    PDAG_ASSERT(row < window->n_rows);
+    PDAG_ASSERT(row <= window->n_rows);
     window->begin = row;
     window->end = row + window->width;
     if (window->end > window->n_rows)
@@ -63,10 +63,5 @@ void pdag_window_slide(pdag_window *window, size_t n_done)
     size_t begin = window->begin + n_done;
 
     PDAG_ASSERT(n_done >= 1 && begin <= window->end);
-    if (begin < window->n_rows) {
-        pdag_window_slide_to(window, begin);
-    } else {
-        window->begin = window->n_rows;
-        window->end = window->n_rows;
-    }
+    pdag_window_slide_to(window, begin);
 }

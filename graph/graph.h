@@ -46,7 +46,7 @@ pdag_window pdag_window_make(size_t n_rows, size_t width);
  *  back.  Rows [old end, new end) have entered; nothing is left when begin == N. */
 void pdag_window_slide(pdag_window *window, size_t n_done);
 
-/** Move an untouched window to begin at `row` (0..N - 1). */
+/** Move an untouched window to begin at `row`, 0..N; N: nothing is left. */
 void pdag_window_slide_to(pdag_window *window, size_t row);
 
 #ifdef __cplusplus

@@ -32,9 +32,9 @@ static pdag_status check(const pdag_sample_plan *plan)
 {
     const pdag_transition *tr = plan->transition;
 
-    if (plan->start_row >= tr->n_rows)
+    if (plan->start_row > tr->n_rows)
         return pdag_error(PDAG_ERR_ARG, "solver.start_row: %zu: expected 0 to %zu",
-                          plan->start_row, tr->n_rows - 1);
+                          plan->start_row, tr->n_rows);
     if (plan->start_row > 0 && tr->n_terms > 1)
         return pdag_error(PDAG_ERR_UNSUPPORTED, "solver.start_row: %zu: only with "
                           "one-step samplers, since the kept rows' network outputs "
@@ -52,10 +52,13 @@ static void fill_opts(const pdag_run_setup *setup, pdag_sample_plan *plan)
 
     opts->n_rows = tr->n_rows;
     opts->dim = tr->dim;
+    opts->window = plan->window_width;
     opts->n_terms = tr->n_terms;
     opts->own = tr->n_terms > 1 ? tr->own : NULL;
     opts->weight = tr->n_terms > 1 ? tr->weight : NULL;
-    opts->gain = tr->b;
+    for (size_t i = 0; i < tr->n_rows; i++)
+        plan->gain[i] = tr->b[i] / tr->parts[i].z_e;
+    opts->gain = plan->gain;
     opts->history = (size_t)setup->job->solver.history;
     opts->order = (size_t)setup->job->solver.order;
     opts->bands = plan->slope_kind == PDAG_SLOPE_BANDS;
@@ -132,6 +135,7 @@ pdag_status pdag_sample_plan_create(const pdag_run_setup *setup,
         status = fill_statistics(setup, &plan);
     if (status != PDAG_OK)
         return status;
+    plan.gain = pdag_xcalloc(n, sizeof *plan.gain);
     fill_opts(setup, &plan);
     plan.scale = pdag_xcalloc(n + 1, sizeof *plan.scale);
     plan.slope = pdag_xcalloc(n, sizeof *plan.slope);
@@ -150,6 +154,7 @@ pdag_status pdag_sample_plan_create(const pdag_run_setup *setup,
 
 void pdag_sample_plan_clear(pdag_sample_plan *plan)
 {
+    free(plan->gain);
     free(plan->scale);
     free(plan->slope);
     free(plan->made_statistics);

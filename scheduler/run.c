@@ -91,6 +91,24 @@ static void push_round(run *r, size_t index)
                   b);
 }
 
+static pdag_status finish_sample(run *r, size_t index);
+
+/* The next round's blocks, or what comes after the last round. */
+static pdag_status go_on(run *r, size_t index)
+{
+    slot *s = &r->slot[index];
+
+    if (pdag_sample_stop(s->sample) == PDAG_STOPPED_NOT) {
+        push_round(r, index);
+        return PDAG_OK;
+    }
+    if (r->setup->picture_floats == 0)
+        return finish_sample(r, index);
+    enter_phase(r, s, DECODING);
+    push_node(r, PDAG_MSG_DECODE, index, LAST_ROUND, 0);
+    return PDAG_OK;
+}
+
 static pdag_status begin_sampling(run *r, size_t index)
 {
     slot *s = &r->slot[index];
@@ -105,8 +123,7 @@ static pdag_status begin_sampling(run *r, size_t index)
     if (status != PDAG_OK)
         return status;
     enter_phase(r, s, SAMPLING);
-    push_round(r, index);
-    return PDAG_OK;
+    return go_on(r, index);
 }
 
 /* Open the next sample while workers would otherwise have nothing to do, so that
@@ -316,8 +333,6 @@ static pdag_status keep_floats(const pdag_msg *msg, size_t floats,
     return PDAG_OK;
 }
 
-static pdag_status finish_sample(run *r, size_t index);
-
 static void report_progress(run *r, size_t index)
 {
     const pdag_sample *sample = r->slot[index].sample;
@@ -359,17 +374,7 @@ static pdag_status advance_blocks(run *r, size_t index)
     status = pdag_sample_advance(s->sample);
     if (status == PDAG_OK && pdag_sample_round(s->sample) > round)
         status = report_round(r, index);
-    if (status != PDAG_OK)
-        return status;
-    if (pdag_sample_stop(s->sample) == PDAG_STOPPED_NOT) {
-        push_round(r, index);
-        return PDAG_OK;
-    }
-    if (r->setup->picture_floats == 0)
-        return finish_sample(r, index);
-    enter_phase(r, s, DECODING);
-    push_node(r, PDAG_MSG_DECODE, index, LAST_ROUND, 0);
-    return PDAG_OK;
+    return status == PDAG_OK ? go_on(r, index) : status;
 }
 
 static pdag_status take_result(run *r, const pdag_node *node,
@@ -537,6 +542,16 @@ static void describe_run(const run *r, pdag_run_result *result)
     result->seconds_encode = r->phase_seconds[ENCODING];
     result->seconds_sample = r->phase_seconds[SAMPLING];
     result->seconds_decode = r->phase_seconds[DECODING];
+}
+
+pdag_status pdag_scheduler_check(const pdag_run_setup *setup)
+{
+    pdag_sample_plan plan;
+    pdag_status status = pdag_sample_plan_create(setup, &plan);
+
+    if (status == PDAG_OK)
+        pdag_sample_plan_clear(&plan);
+    return status;
 }
 
 pdag_status pdag_scheduler_run(const pdag_run_setup *setup, pdag_comm *comm,

@@ -116,6 +116,10 @@ typedef struct pdag_run_result {
     bool reproducible; /* all workers of one kind */
 } pdag_run_result;
 
+/** Whether this job can be run with this sampler: what pdag_scheduler_run() would
+ *  refuse, without doing anything.  PDAG_ERR_ARG, _UNSUPPORTED. */
+pdag_status pdag_scheduler_check(const pdag_run_setup *setup);
+
 /** Work until every sample has ended or something failed.  Does not send STOP:
  *  see pdag_run_stop_workers().  The text of a worker's failure names it.
  *  *result_out is set in any case; clear it. */

@@ -31,7 +31,8 @@ pdag_status pdag_sample_create(const pdag_sample_plan *plan, size_t index,
         pdag_sample_destroy(s);
         return status;
     }
-    s->n_pending = count_blocks(s);
+    if (s->stop == PDAG_STOPPED_NOT)
+        s->n_pending = count_blocks(s);
     *sample_out = s;
     return PDAG_OK;
 }
@@ -314,7 +315,8 @@ static void enter_rows(pdag_sample *s, size_t old_end, size_t new_end)
 
     if (new_end + 1 <= s->n_set)
         return;
-    if (plan->entry_held_x0 || plan->start == PDAG_START_ROLL) {
+    if (plan->entry_held_x0 ||
+        (plan->start == PDAG_START_ROLL && s->round == 1)) {
         predict_clean_state(s, old_end - 1);
         pdag_entry_held_x0(&entry, s->z, old_end, new_end, s->x);
     } else {
@@ -342,18 +344,23 @@ static void measure_variance(pdag_sample *s)
         pdag_sample_plan_slopes(s->plan, variance, s->slope);
 }
 
-/* Forget a history that led astray (ParaTAA's restart). */
+/* Forget a history that led astray (ParaTAA's restart): when the residual of the
+   rows that were in the round before too has grown. */
 static void restart_if_grown(pdag_sample *s, size_t n)
 {
-    double norm = 0.0;
+    const double *before = s->residual_rms + s->window.begin;
+    double old_sq = 0.0;
+    double new_sq = 0.0;
 
-    for (size_t r = 0; r < n; r++)
-        norm += s->residual[r] * s->residual[r];
-    norm = sqrt(norm);
-    if (s->plan->restart > 0.0 && s->round > 0 &&
-        norm > s->plan->restart * s->residual_norm)
+    for (size_t r = 0; r < n; r++) {
+        if (isnan(before[r]))
+            continue; /* has just entered */
+        old_sq += before[r] * before[r];
+        new_sq += s->residual[r] * s->residual[r];
+    }
+    if (s->plan->restart > 0.0 && old_sq > 0.0 &&
+        sqrt(new_sq) > s->plan->restart * sqrt(old_sq))
         s->solver->ops->reset(s->solver);
-    s->residual_norm = norm;
 }
 
 static pdag_stop_reason reason_to_stop(const pdag_sample *s)
@@ -382,8 +389,8 @@ pdag_status pdag_sample_advance(pdag_sample *s)
         return status;
     take_new(s);
     scale_to_unit(s);
-    record_round(s, n);
     restart_if_grown(s, n);
+    record_round(s, n);
     if (s->plan->measure_variance && s->round == 0)
         measure_variance(s);
     accepted = pdag_stop_accept(s->plan->rule, s->plan->tolerance, n,

@@ -45,6 +45,7 @@ typedef struct pdag_sample_plan {
     pdag_rng_kind random;
     double *scale; /* [N + 1] of the relative stop rules, or zeros */
     double *slope; /* [N], J_i */
+    double *gain;  /* [N], slope of x_{i+1} by the predicted clean state */
 } pdag_sample_plan;
 
 /** From a setup with a resolved job, which must outlive the plan.  PDAG_ERR_ARG,

@@ -37,7 +37,7 @@ struct pdag_sample {
     size_t n_pending;          /* blocks of this round without result */
     size_t n_set;              /* states 0 .. n_set - 1 have a value */
     size_t round, evaluations;
-    double largest_residual, residual_norm;
+    double largest_residual;
     pdag_round_record *history; /* [round] */
 };
 

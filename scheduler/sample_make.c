@@ -144,6 +144,8 @@ static void guess(pdag_sample *s, const float *start)
             memcpy(s->x, start, d * sizeof *s->x);
             s->window = pdag_window_make(tr->n_rows, plan->window_width);
             pdag_window_slide_to(&s->window, plan->start_row);
+            if (s->window.begin == tr->n_rows) /* nothing is left to do */
+                s->stop = PDAG_STOPPED_CONVERGED;
         }
         memcpy(s->x + d, start + d, tr->n_rows * d * sizeof *s->x);
         s->n_set = tr->n_rows + 1;

@@ -20,7 +20,7 @@ typedef struct anderson {
     pdag_solver base;
     pdag_history history; /* a: R, b: x_{i+1} */
     double *delta;        /* [D] */
-    float *r;             /* [N][D], R of this round */
+    float *r;             /* [W][D], R of this round's rows */
     double *gram;         /* [m-1][m-1] */
     double *q;            /* [m-1] */
 } anderson;
@@ -44,14 +44,15 @@ static pdag_status allocate(anderson *s)
     const pdag_solver_opts *opts = &s->base.opts;
     void *delta = NULL;
     void *r = NULL;
-    pdag_status status = pdag_history_create(opts->n_rows, opts->dim,
-                                             opts->history, &s->history);
+    size_t width = pdag_method_window(opts);
+    pdag_status status =
+        pdag_history_create(width, opts->dim, opts->history, &s->history);
 
     if (status == PDAG_OK)
         status = pdag_alloc_tensor(opts->dim, sizeof(double), "solver workspace",
                                    &delta);
     if (status == PDAG_OK)
-        status = pdag_alloc_tensor(opts->n_rows, opts->dim * sizeof(float),
+        status = pdag_alloc_tensor(width, opts->dim * sizeof(float),
                                    "solver workspace", &r);
     s->delta = delta;
     s->r = r;
@@ -181,8 +182,10 @@ static pdag_status anderson_update(pdag_solver *solver,
 {
     anderson *s = (anderson *)solver;
     const pdag_solver_opts *opts = &solver->opts;
-    size_t settled = plain_round(s, block, carry->v);
+    size_t settled;
 
+    pdag_method_check_block(opts, block);
+    settled = plain_round(s, block, carry->v);
     memset(s->delta, 0, opts->dim * sizeof *s->delta);
     for (size_t i = 0; i < block->n; i++) {
         size_t age = pdag_history_age(&s->history, block->first + i);

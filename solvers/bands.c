@@ -10,7 +10,7 @@
 #include "solvers/vec.h"
 
 #define SMALLEST_GAIN 1e-6
-#define SHRINK 1.3
+#define KEPT 0.1 /* of what a row learned before, with each new difference */
 #define ROUNDING 1e-12 /* |dx|^2 / |x|^2 below which a difference is noise */
 
 struct pdag_bands {
@@ -166,6 +166,10 @@ static void learn(pdag_bands *bands, const pdag_history *history, size_t row,
         if (pdag_lanes_sum(&dx_sq) > ROUNDING * pdag_lanes_sum(&x_sq)) {
             transform(bands, bands->v);
             transform(bands, bands->w);
+            for (size_t b = 0; b < PDAG_BANDS; b++) {
+                sums->cross[b] *= KEPT;
+                sums->square[b] *= KEPT;
+            }
             for (size_t d = 0; d < dim; d++) {
                 size_t b = band_at(bands, d, pixels);
 
@@ -202,7 +206,7 @@ static bool corrections(const pdag_bands *bands, size_t row, const double *carry
     }
     for (size_t b = 0; b < bands->n_bands; b++) {
         out[b] = square[b] > 0.0
-                     ? gain_of(bands, row) * cross[b] / (SHRINK * square[b])
+                     ? gain_of(bands, row) * cross[b] / square[b]
                      : 0.0;
         if (!isfinite(out[b]))
             out[b] = 0.0;

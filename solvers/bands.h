@@ -7,11 +7,12 @@
  *  side of a picture of 16 pixels, scaled with the side; the last band is the
  *  rest.  States of other shapes are one band, without a transform.
  *
- *  With dx, dm the newest differences of a row's state and value over the rounds,
- *  summed over the rounds so far,
+ *  With dx, dm the newest differences of a row's state and value, and sums over the
+ *  rounds so far in which each round weighs ten times the one before (slopes of the
+ *  first rounds, far from the solution, would mislead the last ones),
  *
  *      S_ib = sum_{j=i-4..i} sum <dm_jb - mu_j dx_jb, dx_jb> / gain_j
- *             / (1.3 sum_{j=i-4..i} sum <dx_jb, dx_jb>),
+ *             / sum_{j=i-4..i} sum <dx_jb, dx_jb>,
  *
  *  the slope of row i in band b is mu_i + gain_i S_ib.  gain: of opts where p = 1,
  *  else 1; a row with |gain| < 1e-6 neither learns nor is corrected.  The sums of

@@ -7,10 +7,10 @@
 #include "solvers/solver.h"
 #include "solvers/vec.h"
 
-pdag_status pdag_history_create(size_t n_rows, size_t dim, size_t m,
+pdag_status pdag_history_create(size_t width, size_t dim, size_t m,
                                 pdag_history *history_out)
 {
-    pdag_history h = {.n_rows = n_rows, .dim = dim, .depth = m > 1 ? m - 1 : 0};
+    pdag_history h = {.width = width, .dim = dim, .depth = m > 1 ? m - 1 : 0};
     size_t vectors;
     void *a = NULL;
     void *b = NULL;
@@ -21,7 +21,7 @@ pdag_status pdag_history_create(size_t n_rows, size_t dim, size_t m,
         *history_out = h;
         return PDAG_OK;
     }
-    if (!pdag_mul_size(n_rows, h.depth, &vectors))
+    if (!pdag_mul_size(width, h.depth, &vectors))
         return pdag_error(PDAG_ERR_NOMEM, "solver.history: too many snapshots");
     status = pdag_alloc_tensor(vectors, dim * sizeof(float), "solver.history", &a);
     if (status == PDAG_OK)
@@ -38,8 +38,9 @@ pdag_status pdag_history_create(size_t n_rows, size_t dim, size_t m,
     h.a = a;
     h.b = b;
     h.gram = gram;
-    h.age = pdag_xcalloc(n_rows, sizeof *h.age);
-    h.head = pdag_xcalloc(n_rows, sizeof *h.head);
+    h.row = pdag_xcalloc(width, sizeof *h.row);
+    h.age = pdag_xcalloc(width, sizeof *h.age);
+    h.head = pdag_xcalloc(width, sizeof *h.head);
     *history_out = h;
     return PDAG_OK;
 }
@@ -47,7 +48,7 @@ pdag_status pdag_history_create(size_t n_rows, size_t dim, size_t m,
 void pdag_history_reset(pdag_history *history)
 {
     if (history->depth > 0)
-        memset(history->age, 0, history->n_rows * sizeof *history->age);
+        memset(history->age, 0, history->width * sizeof *history->age);
 }
 
 void pdag_history_clear(pdag_history *history)
@@ -55,24 +56,26 @@ void pdag_history_clear(pdag_history *history)
     free(history->a);
     free(history->b);
     free(history->gram);
+    free(history->row);
     free(history->age);
     free(history->head);
     memset(history, 0, sizeof *history);
 }
 
 /* Where the snapshot of h >= 1 rounds ago starts in the rings. */
-static size_t slot(const pdag_history *history, size_t row, size_t h)
+static size_t snapshot(const pdag_history *history, size_t row, size_t h)
 {
     size_t depth = history->depth;
-    size_t at = (history->head[row] + depth - (h - 1)) % depth;
+    size_t slot = pdag_history_slot(history, row);
+    size_t at = (history->head[slot] + depth - (h - 1)) % depth;
 
-    return (row * depth + at) * history->dim;
+    return (slot * depth + at) * history->dim;
 }
 
 static void shift_gram(pdag_history *history, size_t row, const double *newest)
 {
     size_t depth = history->depth;
-    size_t age = history->age[row];
+    size_t age = pdag_history_age(history, row);
     double *gram = pdag_history_gram(history, row);
 
     for (size_t i = age; i-- > 1;)
@@ -87,7 +90,7 @@ static void shift_gram(pdag_history *history, size_t row, const double *newest)
 void pdag_history_dots(pdag_history *history, size_t row, const float *a,
                        const double *u, double *q_out, double *a_sq_out)
 {
-    size_t age = history->age[row];
+    size_t age = pdag_history_age(history, row);
     pdag_lanes with_newest[PDAG_SOLVER_MAX_HISTORY];
     pdag_lanes with_u[PDAG_SOLVER_MAX_HISTORY];
     pdag_lanes a_sq = {{0.0}};
@@ -101,9 +104,9 @@ void pdag_history_dots(pdag_history *history, size_t row, const float *a,
         const float *later = a + d;
 
         pdag_vec_norm_sq(n, later, &a_sq);
-        pdag_vec_diff(n, later, history->a + slot(history, row, 1) + d, tile);
+        pdag_vec_diff(n, later, history->a + snapshot(history, row, 1) + d, tile);
         for (size_t h = 0; h < age; h++) {
-            const float *earlier = history->a + slot(history, row, h + 1) + d;
+            const float *earlier = history->a + snapshot(history, row, h + 1) + d;
 
             pdag_vec_dot_diff(n, later, earlier, tile, u + d, with_newest + h,
                               with_u + h);
@@ -132,7 +135,7 @@ void pdag_history_add(const pdag_history *history, size_t row, size_t used,
         return;
     pdag_vec_add_pair(n, g[0], s, a + d, b + d, out);
     for (size_t h = 1; h <= used; h++) {
-        size_t at = slot(history, row, h) + d;
+        size_t at = snapshot(history, row, h) + d;
 
         pdag_vec_add_pair(n, snapshot_weight(used, g, h), s, history->a + at,
                           history->b + at, out);
@@ -148,29 +151,30 @@ void pdag_history_add_a(const pdag_history *history, size_t row, size_t used,
     pdag_vec_add_float(n, g[0], a + d, out);
     for (size_t h = 1; h <= used; h++)
         pdag_vec_add_float(n, snapshot_weight(used, g, h),
-                           history->a + slot(history, row, h) + d, out);
+                           history->a + snapshot(history, row, h) + d, out);
 }
 
 const float *pdag_history_newest_a(const pdag_history *history, size_t row)
 {
-    return history->a + slot(history, row, 1);
+    return history->a + snapshot(history, row, 1);
 }
 
 const float *pdag_history_newest_b(const pdag_history *history, size_t row)
 {
-    return history->b + slot(history, row, 1);
+    return history->b + snapshot(history, row, 1);
 }
 
 void pdag_history_store(pdag_history *history, size_t row, const float *a,
                         const float *b, size_t d, size_t n)
 {
     size_t depth = history->depth;
+    size_t slot = pdag_history_slot(history, row);
     size_t at;
 
     if (depth == 0)
         return;
-    /* The slot after the newest: free, or the oldest. */
-    at = (row * depth + (history->head[row] + 1) % depth) * history->dim + d;
+    /* The place after the newest: free, or the oldest's. */
+    at = (slot * depth + (history->head[slot] + 1) % depth) * history->dim + d;
     memcpy(history->a + at, a + d, n * sizeof *a);
     memcpy(history->b + at, b + d, n * sizeof *b);
 }
@@ -178,10 +182,15 @@ void pdag_history_store(pdag_history *history, size_t row, const float *a,
 void pdag_history_advance(pdag_history *history, size_t row)
 {
     size_t depth = history->depth;
+    size_t slot = pdag_history_slot(history, row);
 
     if (depth == 0)
         return;
-    history->head[row] = (history->head[row] + 1) % depth;
-    if (history->age[row] < depth)
-        history->age[row]++;
+    if (history->row[slot] != row) {
+        history->row[slot] = row;
+        history->age[slot] = 0;
+    }
+    history->head[slot] = (history->head[slot] + 1) % depth;
+    if (history->age[slot] < depth)
+        history->age[slot]++;
 }

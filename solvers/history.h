@@ -8,6 +8,9 @@
  *
  *  A row that entered the window late has fewer.  The Gram matrix of a row's
  *  da_h is kept and gets one new row a round.
+ *  There is place for W rows: row i has slot i % W, so that any W rows in
+ *  sequence have one each.  A slot belongs to the row last advanced; other rows
+ *  have age 0, and what a row before has left is never read.
  *  Per round and row: dots(); then, for each tile [d, d + n) of the D scalars,
  *  add() and store(); then advance().  Vectors are given from their element 0,
  *  `out` from d.
@@ -24,29 +27,40 @@ extern "C" {
 #endif
 
 typedef struct pdag_history {
-    size_t n_rows, dim;
+    size_t width; /* W */
+    size_t dim;
     size_t depth;  /* m - 1, 0 where m <= 1: then there is nothing in it */
-    float *a, *b;  /* [n_rows][depth][dim], a ring each */
-    size_t *age;   /* [n_rows] snapshots kept = differences there are */
-    size_t *head;  /* [n_rows] slot of the newest */
-    double *gram;  /* [n_rows][depth][depth], <da_g, da_h> */
+    float *a, *b;  /* [W][depth][dim], a ring each */
+    size_t *row;   /* [W] whose the slot is */
+    size_t *age;   /* [W] snapshots kept = differences there are */
+    size_t *head;  /* [W] place of the newest in the ring */
+    double *gram;  /* [W][depth][depth], <da_g, da_h> */
 } pdag_history;
 
-/** m snapshots with this round's.  PDAG_ERR_NOMEM. */
-pdag_status pdag_history_create(size_t n_rows, size_t dim, size_t m,
+/** Of W = width >= 1 rows; m snapshots with this round's.  PDAG_ERR_NOMEM. */
+pdag_status pdag_history_create(size_t width, size_t dim, size_t m,
                                 pdag_history *history_out);
 void pdag_history_reset(pdag_history *history);
 void pdag_history_clear(pdag_history *history); /* zeroed is allowed */
 
+static inline size_t pdag_history_slot(const pdag_history *history, size_t row)
+{
+    return row % history->width;
+}
+
 static inline size_t pdag_history_age(const pdag_history *history, size_t row)
 {
-    return history->depth == 0 ? 0 : history->age[row];
+    size_t slot = pdag_history_slot(history, row);
+
+    return history->depth > 0 && history->row[slot] == row ? history->age[slot]
+                                                           : 0;
 }
 
 /** The row's Gram matrix, `depth` numbers a row, leading age x age in use. */
 static inline double *pdag_history_gram(const pdag_history *history, size_t row)
 {
-    return history->gram + row * history->depth * history->depth;
+    return history->gram +
+           pdag_history_slot(history, row) * history->depth * history->depth;
 }
 
 /** With a: this round's vector, [dim], bring the row's Gram matrix up to date and
@@ -71,7 +85,7 @@ const float *pdag_history_newest_b(const pdag_history *history, size_t row);
 /** This round's vectors take the place of the oldest snapshots. */
 void pdag_history_store(pdag_history *history, size_t row, const float *a,
                         const float *b, size_t d, size_t n);
-/** What was stored is the newest snapshot now. */
+/** What was stored is the newest snapshot now, and the slot the row's. */
 void pdag_history_advance(pdag_history *history, size_t row);
 
 #ifdef __cplusplus

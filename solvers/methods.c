@@ -2,6 +2,8 @@
 
 #include <math.h>
 
+#include "base/fatal.h"
+
 pdag_status pdag_method_check(const pdag_solver_ops *ops,
                               const pdag_solver_opts *opts)
 {
@@ -25,6 +27,20 @@ pdag_status pdag_method_check(const pdag_solver_ops *ops,
         return pdag_error(PDAG_ERR_ARG, "solver.slope: %s learns no bands",
                           ops->name);
     return PDAG_OK;
+}
+
+size_t pdag_method_window(const pdag_solver_opts *opts)
+{
+    return opts->window == 0 || opts->window > opts->n_rows ? opts->n_rows
+                                                            : opts->window;
+}
+
+void pdag_method_check_block(const pdag_solver_opts *opts,
+                             const pdag_solver_block *block)
+{
+    PDAG_ASSERT(block->first >= block->begin &&
+                block->first + block->n - block->begin <=
+                    pdag_method_window(opts));
 }
 
 double pdag_method_value_slope(const pdag_solver_opts *opts, size_t i)

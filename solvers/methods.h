@@ -22,6 +22,14 @@ extern const pdag_solver_ops pdag_solver_triangular_anderson;
 pdag_status pdag_method_check(const pdag_solver_ops *ops,
                               const pdag_solver_opts *opts);
 
+/** W, 1..N: opts->window with what 0 stands for. */
+size_t pdag_method_window(const pdag_solver_opts *opts);
+
+/** Asserts that the block lies within W rows of its window's first: methods with
+ *  a history would mix rows. */
+void pdag_method_check_block(const pdag_solver_opts *opts,
+                             const pdag_solver_block *block);
+
 /** Slope of row i's value by x_i: J_i where p = 1; 0 where the step does not use
  *  the row's own value. */
 double pdag_method_value_slope(const pdag_solver_opts *opts, size_t i);

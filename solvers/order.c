@@ -2,10 +2,12 @@
 
 #include <stddef.h>
 
+#include "solvers/methods.h"
+
 /* k, or 0 for the full order. */
 static size_t order_of(const pdag_solver_opts *opts)
 {
-    return opts->order < opts->n_rows ? opts->order : 0;
+    return opts->order < pdag_method_window(opts) ? opts->order : 0;
 }
 
 size_t pdag_order_doubles(const pdag_solver_opts *opts)

@@ -7,7 +7,8 @@
  *      R_{i+1} = J_i R_i + rho_i - (J_{i-k+1} .. J_i) rho_{i-k},
  *
  *  where rows before `begin` contribute nothing; the last term is absent for the
- *  full order.  Its part of the carry: R_{i+1} and the last k residuals. */
+ *  full order, which any k is that is not below the window's width.  Its part of
+ *  the carry: R_{i+1} and the last k residuals. */
 #ifndef PDAG_SOLVERS_ORDER_H
 #define PDAG_SOLVERS_ORDER_H
 

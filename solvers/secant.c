@@ -66,7 +66,8 @@ static pdag_status secant_create(const pdag_solver_opts *opts,
     s->base.opts = *opts;
     s->base.carry_doubles = opts->n_terms * opts->dim +
                             (opts->bands ? PDAG_BANDS_CARRY_DOUBLES : 0);
-    status = pdag_history_create(opts->n_rows, opts->dim, m, &s->history);
+    status = pdag_history_create(pdag_method_window(opts), opts->dim, m,
+                                 &s->history);
     if (status == PDAG_OK && opts->bands)
         status = pdag_bands_create(opts, &s->bands);
     if (status != PDAG_OK) {
@@ -176,6 +177,7 @@ static pdag_status secant_update(pdag_solver *solver,
     secant *s = (secant *)solver;
     pdag_status status = PDAG_OK;
 
+    pdag_method_check_block(&solver->opts, block);
     if (s->bands != NULL && block->first == block->begin)
         pdag_bands_begin(s->bands, block->begin,
                          carry->v + solver->opts.n_terms * solver->opts.dim);

@@ -21,7 +21,9 @@
  *
  *  Order of calls: create(); reset() before each sample; per round update() for
  *  every block of the window, first block with a zero carry (a solver that is not
- *  triangular gets the whole window as one block); destroy().
+ *  triangular gets the whole window as one block); destroy().  The window may be
+ *  narrower than opts.window and moves only forward: a row that it has left does
+ *  not come back before reset().
  *
  *  The smallest implementation is solvers/picard.c; tests/conf_solver.c is the
  *  suite that every variant passes. */
@@ -55,6 +57,9 @@ void pdag_carry_clear(pdag_carry *carry);
 /** The arrays are borrowed and must outlive the solver. */
 typedef struct pdag_solver_opts {
     size_t n_rows;        /* N */
+    size_t window;        /* W: rows in work at once, begin .. begin + W - 1 at
+                             most; 0 or over N: N.  History takes memory for W
+                             rows, whatever N is */
     size_t dim;           /* D */
     size_t n_terms;       /* p, 1..PDAG_SOLVER_MAX_TERMS */
     const double *own;    /* [N]; NULL where p = 1 (all 0) */
@@ -62,8 +67,8 @@ typedef struct pdag_solver_opts {
     const double *slope;  /* [N] J_i, slope of x_{i+1} by x_i; where p > 1 that of
                              the value is (J_i - own_i) / weight_i0.  May change
                              between rounds, for all rows at once */
-    const double *gain;   /* [N] slope of x_{i+1} by the network's output of row
-                             i: what makes learned slopes of neighbouring rows
+    const double *gain;   /* [N] slope of x_{i+1} by the clean state predicted at
+                             row i: what makes learned slopes of neighbouring rows
                              comparable; `bands` only, else may be NULL */
     size_t history;       /* m, snapshots with the newest, 0..MAX_HISTORY;
                              0 and 1: none */
@@ -85,7 +90,7 @@ typedef struct pdag_solver {
 /** Rows first .. first + n - 1 of one round; all arrays start at row `first`. */
 typedef struct pdag_solver_block {
     size_t begin; /* the window's first row; begin <= first */
-    size_t first, n;
+    size_t first, n; /* first + n <= begin + opts.window */
     const float *x;     /* [n + 1][D] states x_first .. x_{first+n} before */
     const float *f;     /* [n][D] the step results f_i */
     const float *value; /* [n][D] m_i; the same pointer as f where p = 1 */

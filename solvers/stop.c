@@ -36,7 +36,7 @@ pdag_status pdag_stop_scales(size_t n_steps, const double *noise_std,
         if (noise_std[j] > largest)
             largest = noise_std[j];
     }
-    if (!(largest > 0.0))
+    if (n_steps > 1 && !(largest > 0.0))
         return pdag_error(PDAG_ERR_ARG, "solver.stop: relative and paradigms "
                           "need a sampler whose steps have a noise deviation");
     scale_out[n_steps] = scale_out[n_steps - 1];

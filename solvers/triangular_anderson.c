@@ -71,8 +71,8 @@ static pdag_status triangular_create(const pdag_solver_opts *opts,
     if (status != PDAG_OK)
         return status;
     s = pdag_xcalloc(1, sizeof *s);
-    status = pdag_history_create(opts->n_rows, opts->dim, opts->history,
-                                 &s->history);
+    status = pdag_history_create(pdag_method_window(opts), opts->dim,
+                                 opts->history, &s->history);
     if (status == PDAG_OK)
         status = pdag_alloc_tensor(opts->dim, sizeof(double), "solver workspace",
                                    &extra);
@@ -155,6 +155,7 @@ static pdag_status triangular_update(pdag_solver *solver,
     parts p = parts_of(s, carry->v);
     size_t dim = opts->dim;
 
+    pdag_method_check_block(opts, block);
     for (size_t i = 0; i < block->n; i++) {
         const float *old = block->x + (i + 1) * dim;
         size_t row = block->first + i;

@@ -42,8 +42,9 @@ START_TEST(reaches_the_sequential_run)
         conf_run *run;
 
         setup.slope = slopes[s];
+        setup.window = conf_width(ops, N);
         run = conf_run_begin(chain, ops, &setup);
-        slide(run, conf_width(ops, N), 4);
+        slide(run, setup.window, 4);
         conf_run_end(run);
         conf_chain_free(chain);
     }
@@ -86,6 +87,7 @@ START_TEST(random_problems_end_exactly)
         size_t width = conf_pick(&state, 1, conf_width(ops, n));
         double slopes[20];
         conf_setup setup = {.slopes = slopes,
+                            .window = width,
                             .history = conf_pick(&state, 0, 6),
                             .order = conf_pick(&state, 0, n + 2)};
         conf_run *run;
@@ -162,6 +164,94 @@ START_TEST(any_cut_into_blocks_gives_the_same_bits)
         if (p == 1)
             break;
     }
+}
+END_TEST
+
+/* The same rounds by a solver with place for all rows and by one with place for
+   `width` of them: from one row on (start = roll), then sliding, resting and now
+   and then forgetting. */
+static void compare_places(const conf_chain *chain, const pdag_solver_ops *ops,
+                           conf_setup setup, size_t width, uint64_t *state)
+{
+    size_t n = chain->n;
+    size_t d = chain->dim;
+    conf_run *all = conf_run_begin(chain, ops, &setup);
+    conf_run *few;
+    size_t begin = 0;
+    size_t last = 1;
+
+    setup.window = width;
+    few = conf_run_begin(chain, ops, &setup);
+    while (begin < n) {
+        size_t done = conf_pick(state, 0, 2);
+        size_t rows = conf_pick(state, 1, n);
+
+        ck_assert_int_eq(conf_round(all, begin, last, rows), PDAG_OK);
+        ck_assert_int_eq(conf_round(few, begin, last, rows), PDAG_OK);
+        ck_assert_mem_eq(few->x, all->x, (n + 1) * d * sizeof(float));
+        ck_assert_mem_eq(few->value, all->value, n * d * sizeof(float));
+        ck_assert_mem_eq(few->residual, all->residual, n * sizeof(double));
+        ck_assert_mem_eq(few->change, all->change, n * sizeof(double));
+        if (conf_pick(state, 0, 9) == 0) {
+            ops->reset(all->solver);
+            ops->reset(few->solver);
+        }
+        begin += done < last - begin ? done : last - begin;
+        last = begin + width < n ? begin + width : n;
+    }
+    conf_run_end(all);
+    conf_run_end(few);
+}
+
+START_TEST(history_for_the_window_gives_the_bits_of_history_for_all_rows)
+{
+    const pdag_solver_ops *ops = conf_method(_i);
+    bool secant = strcmp(ops->name, "secant") == 0;
+    uint64_t state = 815;
+    double gain[30];
+
+    for (size_t i = 0; i < 30; i++)
+        gain[i] = -0.1;
+    for (uint64_t seed = 0; seed < 60; seed++) {
+        size_t n = conf_pick(&state, 1, 30);
+        size_t p = ops->probes ? 1 : 1 + 2 * conf_pick(&state, 0, 2);
+        size_t width = conf_pick(&state, 1, conf_width(ops, n));
+        conf_chain *chain = conf_chain_make(seed, n, D, p, 0.2f, 0.1f);
+        conf_setup setup = {.slope = conf_real(&state, 0.0, 1.1),
+                            .history = conf_pick(&state, 0, 5),
+                            .order = conf_pick(&state, 0, n),
+                            .bands = secant && seed % 2 == 1,
+                            .gain = gain};
+
+        compare_places(chain, ops, setup, width, &state);
+        conf_chain_free(chain);
+    }
+}
+END_TEST
+
+/* So many rows that a vector for each of them would not fit in any machine's
+   addresses; the window's four do. */
+START_TEST(memory_is_for_the_window_not_for_all_rows)
+{
+    const pdag_solver_ops *ops = conf_method(_i);
+    size_t dim = 4096;
+    size_t n = SIZE_MAX / (8 * dim * sizeof(float));
+    double slope = 1.0; /* create() reads none */
+    pdag_solver_opts opts = {.n_rows = n,
+                             .window = 4,
+                             .dim = dim,
+                             .n_terms = 1,
+                             .slope = &slope,
+                             .history = 4,
+                             .order = n - 1};
+    pdag_solver *solver;
+    pdag_carry carry;
+
+    ck_assert_int_eq(ops->create(&opts, &solver), PDAG_OK);
+    ck_assert_int_eq(pdag_carry_create(solver->carry_doubles, &carry), PDAG_OK);
+    ops->reset(solver);
+    pdag_carry_clear(&carry);
+    ops->destroy(solver);
 }
 END_TEST
 
@@ -250,6 +340,9 @@ int main(void)
     tcase_add_loop_test(each, random_problems_end_exactly, 0, n);
     tcase_add_loop_test(each, residuals_and_changes_are_what_they_say, 0, n);
     tcase_add_loop_test(each, any_cut_into_blocks_gives_the_same_bits, 0, n);
+    tcase_add_loop_test(
+        each, history_for_the_window_gives_the_bits_of_history_for_all_rows, 0, n);
+    tcase_add_loop_test(each, memory_is_for_the_window_not_for_all_rows, 0, n);
     tcase_add_loop_test(each, reset_equals_fresh, 0, n);
     tcase_add_loop_test(each, not_a_number_is_an_error_that_names_the_row, 0, n);
     tcase_add_loop_test(each, what_a_method_has_no_meaning_for_is_refused, 0, n);

@@ -33,10 +33,11 @@ void conf_chain_free(conf_chain *chain);
 void conf_chain_solve(conf_chain *chain);
 const float *conf_truth(const conf_chain *chain, size_t i);
 
-/* How a solver is made; zero: no history, full order, slope 0. */
+/* How a solver is made; zero: all rows, no history, full order, slope 0. */
 typedef struct conf_setup {
     double slope;        /* of all rows, unless slopes */
     const double *slopes;
+    size_t window; /* of the solver; 0: all rows */
     size_t history, order;
     bool bands;
     const double *gain;

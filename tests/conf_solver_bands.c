@@ -108,7 +108,7 @@ END_TEST
 #define ROWS 12
 #define SCALARS 9
 
-/* Sums of a row over the rounds, for the definition. */
+/* Weighted sums of a row over the rounds, for the definition. */
 typedef struct learned {
     double cross[ROWS], square[ROWS];
     double x[ROWS][SCALARS], f[ROWS][SCALARS]; /* of the round before */
@@ -117,17 +117,24 @@ typedef struct learned {
 
 static void learn_row(learned *l, const conf_run *run, const float *old, size_t i)
 {
+    double cross = 0.0;
+    double square = 0.0;
+
     for (size_t d = 0; d < SCALARS; d++) {
         double x = (double)old[i * SCALARS + d];
         double f = (double)run->f[i * SCALARS + d];
         double dx = x - l->x[i][d];
 
         if (l->seen[i]) {
-            l->cross[i] += (f - l->f[i][d] - run->slope[i] * dx) * dx;
-            l->square[i] += dx * dx;
+            cross += (f - l->f[i][d] - run->slope[i] * dx) * dx;
+            square += dx * dx;
         }
         l->x[i][d] = x;
         l->f[i][d] = f;
+    }
+    if (square > 0.0) {
+        l->cross[i] = 0.1 * l->cross[i] + cross;
+        l->square[i] = 0.1 * l->square[i] + square;
     }
     l->seen[i] = true;
 }
@@ -164,7 +171,7 @@ START_TEST(learned_slopes_are_their_formula)
                 square += l.square[j];
             }
             if (square > 0.0)
-                slope += gain[i] * cross / (1.3 * square);
+                slope += gain[i] * cross / square;
             for (size_t d = 0; d < SCALARS; d++) {
                 size_t at = i * SCALARS + d;
                 double swept = (double)run->f[at] + slope * delta[d];

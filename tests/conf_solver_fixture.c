@@ -183,6 +183,7 @@ conf_run *conf_run_begin(const conf_chain *chain, const pdag_solver_ops *ops,
     size_t all = chain->n * chain->dim;
     size_t pixels = setup->height * setup->width;
     pdag_solver_opts opts = {.n_rows = chain->n,
+                             .window = setup->window,
                              .dim = chain->dim,
                              .n_terms = chain->p,
                              .own = chain->p == 1 ? NULL : chain->own,

@@ -25,6 +25,7 @@ START_TEST(reaches_the_sequential_run)
         size_t width = conf_pick(&state, 1, conf_width(ops, n));
         size_t rows = conf_pick(&state, 1, n);
         conf_setup setup = {.slope = conf_real(&state, 0.0, 1.2),
+                            .window = width,
                             .history = conf_pick(&state, 0, 5),
                             .order = conf_pick(&state, 0, n)};
         conf_run *run = conf_run_begin(chain, ops, &setup);

@@ -271,6 +271,8 @@ START_TEST(kept_rows_stay_as_they_are)
                                "solver.start_from=/earlier",
                                "solver.start_row=9", NULL};
     const char *too_far[] = {COMMON, "solver.start_from=/earlier",
+                             "solver.start_row=24", NULL};
+    const char *nothing[] = {COMMON, "solver.start_from=/earlier",
                              "solver.start_row=23", NULL};
     outcome a, b;
 
@@ -282,7 +284,11 @@ START_TEST(kept_rows_stay_as_they_are)
     ck_assert_int_eq(solve_from(multistep, a.trajectory[0], &b),
                      PDAG_ERR_UNSUPPORTED);
     ck_assert_int_eq(solve_from(too_far, a.trajectory[0], &b), PDAG_ERR_ARG);
-    ck_assert_ptr_nonnull(strstr(pdag_error_text(), "solver.start_row: 23"));
+    ck_assert_ptr_nonnull(strstr(pdag_error_text(), "solver.start_row: 24"));
+    ck_assert_int_eq(solve_from(nothing, a.trajectory[0], &b), PDAG_OK);
+    ck_assert_int_eq(b.stop, PDAG_STOPPED_CONVERGED);
+    ck_assert_uint_eq(b.evaluations, 0);
+    ck_assert_mem_eq(a.trajectory, b.trajectory, sizeof a.trajectory);
 }
 END_TEST
 

@@ -68,9 +68,8 @@ as a miss.
 
 ## Limits
 
-The model memorises: where it is sharp it repeats the training picture of the name.  Names that share words
-with many others (hearts, faces, people in their jobs) are the best: one knows them without the prompt.
-Many names of one rare word have the right colours but not yet the shape.  Longer training goes on from the shipped
+The model memorises: where it is sharp it repeats the training picture of the name.  Flags are
+not learned: 258 names that have but the word `flag` in common.  Longer training goes on from the shipped
 weights: `tools/train/README.md`, "Resume".
 
 To measure again:
