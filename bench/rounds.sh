@@ -237,7 +237,7 @@ compare()
         --set sampler.kind="${1%-*}" --set sampler.steps="${1#*-}" \
         --set sampler.eta= --set guidance_scale="$2" \
         --set prompt="$4" --set negative_prompt= --set samples=1 \
-        --set seed=$((100 + $3)) \
+        --set seed=$((100 + $3)) --set block_rows= \
         --set solver.window=0 --set solver.max_rounds=0 --set solver.history= \
         --set solver.order= --set solver.slope= --set solver.variance= \
         --set solver.start= --set solver.entry= \
