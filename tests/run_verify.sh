@@ -119,7 +119,8 @@ expect 3 "$PICARD_DAG" verify "$job" $small --set solver.max_rounds=2 -q \
 # shellcheck disable=SC2086
 expect 0 "$PICARD_DAG" verify "$job" $small --set sampler.steps=30 \
     --set solver.max_rounds=25 -q -o "$out/enough"
-picture="--set sampler.steps=6 --set solver.tolerance=0.5"
+picture="--set sampler.steps=6 --set solver.stop=error --set solver.window=0
+    --set solver.tolerance=0.5"
 # shellcheck disable=SC2086
 expect 0 "$PICARD_DAG" verify "$src/examples/sd.pb" $picture --max-error 10 \
     --min-psnr 1 -q -o "$out/picture"
