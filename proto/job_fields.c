@@ -116,7 +116,7 @@ const pdag_job_field pdag_job_fields[] = {
      .meaning = "k, rows that one equation reaches back; 0: full; used by "
                 "`order-k`, `anderson` and `triangular-anderson`"},
     {"solver.slope", CHOICE(solver.slope, "one sampler gaussian bands"),
-     .fallback_text = "`one` for picard, `bands` for secant, else `sampler`",
+     .fallback_text = "`one` for picard, `gaussian` for secant, else `sampler`",
      .meaning = "slope of the step, by which a change of a row is carried to "
                 "the next: `one`; `sampler`, with the network's output held; "
                 "`gaussian`, for data of `solver.variance`; `bands`, that and "
@@ -127,8 +127,7 @@ const pdag_job_field pdag_job_fields[] = {
                       "pixels and actions",
      .meaning = "c^2, variance of the data for the slope `gaussian`"},
     {"solver.start", CHOICE(solver.start, "copies roll gaussian trajectory"),
-     .fallback_text = "`trajectory` where `solver.start_from` is given, "
-                      "`gaussian` for secant where there are statistics, else "
+     .fallback_text = "`trajectory` where `solver.start_from` is given, else "
                       "`copies`",
      .meaning = "the first guess: copies of the noise; `roll`, the steps "
                 "towards the clean state that one evaluation predicts; "

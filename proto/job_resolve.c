@@ -107,11 +107,9 @@ static void fill_solver(pdag_job *job, const pdag_job_facts *facts)
 
     if (facts->statistics != NULL)
         fill(&job->solver.statistics, facts->statistics);
-    fill(&job->solver.slope, plain ? "one" : secant ? "bands" : "sampler");
+    fill(&job->solver.slope, plain ? "one" : secant ? "gaussian" : "sampler");
     fill(&job->solver.start,
-         job->solver.start_from[0] != '\0'             ? "trajectory"
-         : secant && job->solver.statistics[0] != '\0' ? "gaussian"
-                                                       : "copies");
+         job->solver.start_from[0] != '\0' ? "trajectory" : "copies");
     fill(&job->solver.measure_variance, "false");
     if (job->solver.history < 0)
         job->solver.history = secant ? 4 : plain ? 0 : 2;

@@ -340,7 +340,7 @@ START_TEST(test_resolve_defaults)
     ck_assert(job->solver.tolerance == 1e-3);
     ck_assert(job->solver.variance == 1.0);
     ck_assert_str_eq(job->solver.method, "secant");
-    ck_assert_str_eq(job->solver.slope, "bands");
+    ck_assert_str_eq(job->solver.slope, "gaussian");
     ck_assert_str_eq(job->solver.start, "copies");
     ck_assert_str_eq(job->solver.statistics, "");
     ck_assert_int_eq(job->solver.history, 4);
@@ -374,10 +374,6 @@ START_TEST(test_resolve_defaults)
     ck_assert_str_eq(job->solver.slope, "sampler");
     ck_assert_int_eq(job->solver.history, 2);
     ck_assert_int_eq(job->solver.order, 20);
-    pdag_job_destroy(job);
-
-    job = resolved(&known, "solver.method=secant", "seed=0");
-    ck_assert_str_eq(job->solver.start, "gaussian");
     pdag_job_destroy(job);
 
     job = resolved(&known, "solver.method=picard", "solver.start_from=/d");
