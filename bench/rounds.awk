@@ -395,13 +395,23 @@ function print_windows(    i, j, setting, solver, any, width, published, bound, 
                       " | PSNR, dB | least PSNR | / ParaDiGMS |"
                 print "|---|---|---|---|---|---|---|---|---|"
             }
-            if (solver ~ /stop=paradigms/)
-                published = solver
+            published = published_at(setting, width)
             bound = width != 8 ? 0 : sampler_of(setting) ~ /^ddpm/ ? 0.65 : 0.85
             print "| " sampler_of(setting) " | " width " | `" short_name(solver) \
                   "` | " window_cells(setting, solver, published, bound) " |"
         }
     }
+}
+
+# ParaDiGMS' own rule at the same window.
+function published_at(setting, width,    j, solver)
+{
+    for (j = 1; j <= n_solvers[setting]; j++) {
+        solver = solvers[setting, j]
+        if (solver ~ /stop=paradigms/ && solver ~ ("window=" width "$"))
+            return solver
+    }
+    return ""
 }
 
 function short_name(solver)
