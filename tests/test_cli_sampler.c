@@ -12,16 +12,18 @@ static const char sd[] =
     " \"steps_offset\": 1, \"clip_sample\": false}";
 
 static char config_path[] = "test_cli_sampler.XXXXXX";
+static bool config_made;
 
 static const char *config(const char *text)
 {
     FILE *file;
 
-    if (config_path[strlen(config_path) - 1] == 'X') {
+    if (!config_made) {
         int fd = mkstemp(config_path);
 
         ck_assert_int_ge(fd, 0);
         close(fd);
+        config_made = true;
     }
     file = fopen(config_path, "wb");
     ck_assert_ptr_nonnull(file);
@@ -33,6 +35,7 @@ static const char *config(const char *text)
 static void forget(void)
 {
     remove(config_path);
+    config_made = false;
     memset(config_path + strlen(config_path) - 6, 'X', 6);
 }
 
