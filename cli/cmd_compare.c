@@ -160,19 +160,20 @@ static pdag_status run_all(pdag_compare *c, pdag_session *session)
 
 static pdag_status write_results(const pdag_compare *c, pdag_output *output)
 {
+    static const struct {
+        const char *name;
+        void (*fill)(const pdag_compare *, pdag_text *);
+    } tables[] = {{"compare.csv", pdag_compare_csv},
+                  {"compare-ends.csv", pdag_compare_ends_csv}};
     pdag_text text = {NULL, 0, 0};
     json_t *root = pdag_compare_json(c);
     pdag_status status = pdag_output_json(output, "compare.json", root);
 
     json_decref(root);
-    if (status == PDAG_OK) {
-        pdag_compare_csv(c, &text);
-        status = pdag_output_file(output, "compare.csv", text.at, text.used);
-        pdag_text_clear(&text);
-    }
-    if (status == PDAG_OK) {
-        pdag_compare_ends_csv(c, &text);
-        status = pdag_output_file(output, "compare-ends.csv", text.at, text.used);
+    for (size_t i = 0; status == PDAG_OK && i < sizeof tables / sizeof tables[0];
+         i++) {
+        tables[i].fill(c, &text);
+        status = pdag_output_file(output, tables[i].name, text.at, text.used);
         pdag_text_clear(&text);
     }
     if (status == PDAG_OK)
@@ -211,9 +212,7 @@ static int work(pdag_compare *c, pdag_session *session, pdag_output *output)
     pdag_session_release(session, exit_status);
     if (exit_status == PDAG_EXIT_OK)
         print_table(c);
-    if (session->silent && exit_status == PDAG_EXIT_OK)
-        fprintf(stderr, "picard-dag: a worker did not answer at the end\n");
-    pdag_session_end(session, exit_status);
+    pdag_session_end(session, exit_status, exit_status != PDAG_EXIT_OK);
     return exit_status;
 }
 
@@ -243,7 +242,6 @@ static int compare_job(pdag_compare *c, pdag_cli *cli)
 
 static int command_compare(pdag_cli *cli, int argc, char **argv)
 {
-    const pdag_command *self = &pdag_command_compare;
     pdag_own_options own = {own_list, take_option, NULL};
     pdag_compare c;
     int exit_status;
@@ -251,10 +249,8 @@ static int command_compare(pdag_cli *cli, int argc, char **argv)
     memset(&c, 0, sizeof c);
     c.n_seeds = 1;
     own.user = &c;
-    exit_status = pdag_options_parse(self, &own, argc, argv, &c.options);
-    if (exit_status < 0 && c.options.dedicated && cli->n_ranks < 2)
-        exit_status = pdag_cli_misuse(
-            self, "--dedicated-scheduler needs at least two ranks", "");
+    exit_status = pdag_options_parse(&pdag_command_compare, &own, cli->n_ranks,
+                                     argc, argv, &c.options);
     if (exit_status < 0) {
         exit_status = compare_job(&c, cli);
         clear(&c);

@@ -147,10 +147,8 @@ static int work(run_state *s)
         else if (failure == NULL)
             say_where(s);
     }
-    if (s->session.silent && failure == NULL)
-        fprintf(stderr, "picard-dag: a worker did not answer at the end\n");
+    pdag_session_end(&s->session, exit_status, failure != NULL);
     free(failure);
-    pdag_session_end(&s->session, exit_status);
     return exit_status;
 }
 
@@ -173,7 +171,6 @@ static int run_job(run_state *s, pdag_cli *cli)
 
 static int command_run(pdag_cli *cli, int argc, char **argv)
 {
-    const pdag_command *self = &pdag_command_run;
     pdag_own_options own = {own_list, take_option, NULL};
     run_state s;
     const pdag_options *o = &s.options.common;
@@ -182,10 +179,8 @@ static int command_run(pdag_cli *cli, int argc, char **argv)
 
     memset(&s, 0, sizeof s);
     own.user = &s.options;
-    exit_status = pdag_options_parse(self, &own, argc, argv, &s.options.common);
-    if (exit_status < 0 && o->dedicated && cli->n_ranks < 2)
-        exit_status = pdag_cli_misuse(
-            self, "--dedicated-scheduler needs at least two ranks", "");
+    exit_status = pdag_options_parse(&pdag_command_run, &own, cli->n_ranks, argc,
+                                     argv, &s.options.common);
     if (exit_status < 0) {
         status = pdag_setup_create(o->job, o->n_set, o->set, &s.setup);
         if (status != PDAG_OK) {

@@ -433,11 +433,9 @@ static int work(verify_state *s)
         else if (failure == NULL)
             print_facts(&all);
     }
-    if (s->session.silent && failure == NULL)
-        fprintf(stderr, "picard-dag: a worker did not answer at the end\n");
-    free(failure);
     fflush(stdout);
-    pdag_session_end(&s->session, exit_status);
+    pdag_session_end(&s->session, exit_status, failure != NULL);
+    free(failure);
     return exit_status;
 }
 
@@ -465,7 +463,6 @@ static int verify_job(verify_state *s, pdag_cli *cli)
 
 static int command_verify(pdag_cli *cli, int argc, char **argv)
 {
-    const pdag_command *self = &pdag_command_verify;
     pdag_own_options own = {own_list, take_option, NULL};
     verify_state s;
     int exit_status;
@@ -474,10 +471,8 @@ static int command_verify(pdag_cli *cli, int argc, char **argv)
     s.options.max_error = 0.01;
     s.options.min_psnr = 40.0;
     own.user = &s.options;
-    exit_status = pdag_options_parse(self, &own, argc, argv, &s.options.common);
-    if (exit_status < 0 && s.options.common.dedicated && cli->n_ranks < 2)
-        exit_status = pdag_cli_misuse(
-            self, "--dedicated-scheduler needs at least two ranks", "");
+    exit_status = pdag_options_parse(&pdag_command_verify, &own, cli->n_ranks, argc,
+                                     argv, &s.options.common);
     if (exit_status < 0) {
         exit_status = verify_job(&s, cli);
         clear(&s);

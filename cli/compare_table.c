@@ -105,6 +105,16 @@ void pdag_spread_text(const pdag_spread *s, size_t n_cases, int digits,
 
 /* CSV. */
 
+/* What a line begins with: "solver,prompt,seed". */
+static void add_keys(const pdag_compare *c, size_t solver, size_t k,
+                     pdag_text *text)
+{
+    pdag_text_add_csv(text, c->solver[solver].name);
+    pdag_text_add(text, ",");
+    pdag_text_add_csv(text, c->cases[k].name);
+    pdag_text_add(text, ",%llu", (unsigned long long)c->cases[k].seed);
+}
+
 void pdag_compare_csv(const pdag_compare *c, pdag_text *text)
 {
     pdag_text_add(text, "solver,prompt,seed,rounds_a,rounds_b,rounds_30db,"
@@ -113,10 +123,7 @@ void pdag_compare_csv(const pdag_compare *c, pdag_text *text)
         for (size_t k = 0; k < c->n_cases; k++) {
             const pdag_compare_run *run = &c->solver[i].run[k];
 
-            pdag_text_add_csv(text, c->solver[i].name);
-            pdag_text_add(text, ",");
-            pdag_text_add_csv(text, c->cases[k].name);
-            pdag_text_add(text, ",%llu", (unsigned long long)c->cases[k].seed);
+            add_keys(c, i, k, text);
             for (int q = 0; q < PDAG_N_CRITERIA; q++) {
                 pdag_text_add(text, ",");
                 if (run->reached[q] > 0)
@@ -136,11 +143,8 @@ void pdag_compare_ends_csv(const pdag_compare *c, pdag_text *text)
             const pdag_compare_round *last =
                 run->n_round > 0 ? &run->round[run->n_round - 1] : NULL;
 
-            pdag_text_add_csv(text, c->solver[i].name);
-            pdag_text_add(text, ",");
-            pdag_text_add_csv(text, c->cases[k].name);
-            pdag_text_add(text, ",%llu,%zu,", (unsigned long long)c->cases[k].seed,
-                          run->rounds);
+            add_keys(c, i, k, text);
+            pdag_text_add(text, ",%zu,", run->rounds);
             if (last != NULL && !isnan(last->psnr))
                 pdag_text_add(text, "%.6g", last->psnr);
             pdag_text_add(text, ",");

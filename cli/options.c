@@ -117,7 +117,7 @@ static int take_common(const pdag_command *command, pdag_options *o, int c,
 }
 
 int pdag_options_parse(const pdag_command *command, const pdag_own_options *own,
-                       int argc, char **argv, pdag_options *o)
+                       int n_ranks, int argc, char **argv, pdag_options *o)
 {
     struct option *list = whole_list(own);
     char *output_set = NULL;
@@ -142,6 +142,9 @@ int pdag_options_parse(const pdag_command *command, const pdag_own_options *own,
                                optind < argc ? "one job at a time, not also "
                                              : "no job file given",
                                optind < argc ? argv[optind + 1] : "");
+    if (o->dedicated && n_ranks < 2)
+        return pdag_cli_misuse(
+            command, "--dedicated-scheduler needs at least two ranks", "");
     o->job = argv[optind];
     return -1;
 }

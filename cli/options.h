@@ -38,9 +38,11 @@ typedef struct pdag_own_options {
 #define PDAG_OPTION_OWN 1000
 
 /** -1 to go on, else the exit status: of --help and of misuse, which has been
- *  told on standard error.  Clear `options` in any case. */
+ *  told on standard error.  n_ranks: ranks of this program, for what needs two.
+ *  Clear `options` in any case. */
 int pdag_options_parse(const pdag_command *command, const pdag_own_options *own,
-                       int argc, char **argv, pdag_options *options_out);
+                       int n_ranks, int argc, char **argv,
+                       pdag_options *options_out);
 void pdag_options_clear(pdag_options *options);
 
 /** One more edit of the job; takes the text, which was malloc'ed. */

@@ -155,8 +155,10 @@ void pdag_session_release(pdag_session *s, int exit_status)
     s->local.endpoint = NULL;
 }
 
-void pdag_session_end(pdag_session *s, int exit_status)
+void pdag_session_end(pdag_session *s, int exit_status, bool told)
 {
+    if (s->silent && !told)
+        fprintf(stderr, "picard-dag: a worker did not answer at the end\n");
     if (s->silent)
         pdag_mpi_abort(exit_status);
     if (s->any_run)

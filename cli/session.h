@@ -58,8 +58,9 @@ pdag_status pdag_session_decode(pdag_session *session, pdag_run_setup *run,
 void pdag_session_release(pdag_session *session, int exit_status);
 
 /** After release.  A worker that stays silent takes the whole job along rather
- *  than leaving it hanging: then this does not return. */
-void pdag_session_end(pdag_session *session, int exit_status);
+ *  than leaving it hanging: then this does not return, and says so on standard
+ *  error unless the user has been told of a failure already (`told`). */
+void pdag_session_end(pdag_session *session, int exit_status, bool told);
 
 /** Sample `index` of the setup's job as a run of its own, with `more_seed` added
  *  to its seed: *run_out, and *job_out, which it borrows and which borrows from

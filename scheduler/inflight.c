@@ -36,16 +36,6 @@ void pdag_inflight_ready(pdag_worker_info *info, const pdag_msg *msg)
     free(text);
 }
 
-int pdag_inflight_idle(const pdag_worker *worker, int n_workers)
-{
-    int idle = 0;
-
-    for (int w = 0; w < n_workers; w++)
-        if (worker[w].info.ready && worker[w].n_flights == 0)
-            idle++;
-    return idle;
-}
-
 void pdag_inflight_add(pdag_worker *worker, pdag_node node, uint32_t attempt)
 {
     for (int i = 0; i < PDAG_TASKS_PER_WORKER; i++) {

@@ -34,9 +34,6 @@ int pdag_inflight_choose(const pdag_worker *worker, int n_workers);
 /** Take down what READY says of a worker. */
 void pdag_inflight_ready(pdag_worker_info *info, const pdag_msg *msg);
 
-/** Number of ready workers with nothing to do. */
-int pdag_inflight_idle(const pdag_worker *worker, int n_workers);
-
 /** Note that `node` went to a worker (which must have room). */
 void pdag_inflight_add(pdag_worker *worker, pdag_node node, uint32_t attempt);
 
