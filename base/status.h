@@ -24,10 +24,11 @@ extern "C" {
     X(PDAG_ERR_BACKEND, -8, "compute backend failed")                         \
     X(PDAG_ERR_NAN, -9, "not a number")                                       \
     X(PDAG_ERR_COMM, -10, "communication failed")                             \
-    X(PDAG_ERR_INTERNAL, -11, "internal error")
+    X(PDAG_ERR_INTERNAL, -11, "internal error")                               \
+    X(PDAG_ERR_LOST, -12, "a rank was lost")
 
 /** ARG, INPUT, FORMAT, UNSUPPORTED and SHAPE are the user's to mend (exit
- *  status 2); the others happened while running (exit status 1). */
+ *  status 2); the others happened while running (exit status 1; LOST: 6). */
 typedef enum pdag_status {
 #define PDAG_STATUS_ENUM(name, value, text) name = value,
     PDAG_STATUS_LIST(PDAG_STATUS_ENUM)

@@ -48,6 +48,8 @@ void pdag_cli_usage(const pdag_command *command, FILE *where)
 int pdag_cli_fail(pdag_status status)
 {
     fprintf(stderr, "picard-dag: %s\n", pdag_error_text());
+    if (status == PDAG_ERR_LOST)
+        return PDAG_EXIT_RANK_LOST;
     return pdag_status_is_misuse(status) ? PDAG_EXIT_MISUSE : PDAG_EXIT_FAILED;
 }
 

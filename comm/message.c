@@ -40,7 +40,7 @@ pdag_status pdag_msg_check(const pdag_msg *msg, size_t bytes)
         return pdag_error(PDAG_ERR_COMM, "message header %08x version %u is not "
                           "this program's (%08x, %u)", h->magic, h->version,
                           PDAG_MSG_MAGIC, PDAG_MSG_VERSION);
-    if (h->kind < PDAG_MSG_JOB || h->kind > PDAG_MSG_GONE)
+    if (h->kind < PDAG_MSG_JOB || h->kind > PDAG_MSG_LOST)
         return pdag_error(PDAG_ERR_COMM, "message of unknown kind %u", h->kind);
     if (h->payload_bytes != bytes - sizeof *msg)
         return pdag_error(PDAG_ERR_COMM, "message of %zu bytes says %llu bytes "

@@ -15,6 +15,8 @@
  *                                       DECODE (picture); `task` says which
  *                            FAIL       status = pdag_status, payload = its text
  *                            GONE       last word after STOP: pdag_worker_stats
+ *      the transport itself  LOST       the worker's process is no more; nothing
+ *                                       of it follows
  *
  *  A RESULT repeats sample, round, block, first row and attempt of its task, so
  *  that a late or repeated one is recognised and dropped. */
@@ -31,7 +33,7 @@ extern "C" {
 #endif
 
 #define PDAG_MSG_MAGIC 0x50444147u /* "PDAG" */
-#define PDAG_MSG_VERSION 1u
+#define PDAG_MSG_VERSION 2u
 
 typedef enum pdag_msg_kind {
     PDAG_MSG_JOB = 1,
@@ -43,7 +45,8 @@ typedef enum pdag_msg_kind {
     PDAG_MSG_READY,
     PDAG_MSG_RESULT,
     PDAG_MSG_FAIL,
-    PDAG_MSG_GONE
+    PDAG_MSG_GONE,
+    PDAG_MSG_LOST
 } pdag_msg_kind;
 
 typedef struct pdag_msg_header {
@@ -55,8 +58,10 @@ typedef struct pdag_msg_header {
     uint32_t sample, round, block, attempt;
     uint32_t first_row, n_rows;
     int32_t status;
-    uint32_t reserved[3];
-    double seconds;         /* RESULT: spent on the task by the worker */
+    uint32_t reserved;
+    double began;           /* RESULT: pdag_seconds() of the worker's machine when
+                               the task began, */
+    double seconds;         /* and how long it took */
 } pdag_msg_header;
 
 /** The payload follows the header at once; 16-byte aligned, since the header is

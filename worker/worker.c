@@ -229,6 +229,7 @@ static pdag_status do_task(worker *w, const pdag_msg *msg)
         return send_text(w->comm, PDAG_MSG_FAIL, &msg->header, status,
                          pdag_error_text());
     }
+    reply->header.began = began;
     reply->header.seconds = pdag_seconds() - began;
     began = pdag_seconds();
     status = w->comm->ops->send(w->comm, 0, reply);
