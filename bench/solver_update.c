@@ -121,6 +121,8 @@ static void one_round(pdag_solver *solver, inputs *in, int k, pdag_carry *carry)
             .first = first,
             .n = n_rows - first < rows ? n_rows - first : rows,
             .x = in->x[k] + at,
+            .x_end = in->x[k] + (first + (n_rows - first < rows ? n_rows - first
+                                                                : rows)) * dim,
             .f = in->f[k] + at,
             .value = in->f[k] + at,
             .x_new = in->x_new + at,

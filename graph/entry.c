@@ -9,7 +9,8 @@ void pdag_entry_copies(size_t dim, size_t from, size_t to, float *x)
 }
 
 /* One step of a roll-out from state i, where the model says z. */
-static void step(const pdag_entry *entry, const float *z, size_t i, float *x)
+static void step(const pdag_entry *entry, const float *z, size_t from, size_t i,
+                 float *x)
 {
     const pdag_transition *tr = entry->tr;
     size_t dim = tr->dim;
@@ -19,7 +20,8 @@ static void step(const pdag_entry *entry, const float *z, size_t i, float *x)
 
     pdag_transition_value_of_x0(tr, i, x + i * dim, z, xi, m);
     for (size_t j = 1; j < tr->n_terms && j <= i; j++)
-        values[j] = entry->value + (i - j) * dim;
+        values[j] = i - j >= from ? entry->value + (i - j) * dim
+                                  : entry->before[from - (i - j) - 1];
     pdag_transition_step(tr, i, x + i * dim, values, xi, x + (i + 1) * dim);
 }
 
@@ -27,7 +29,7 @@ void pdag_entry_held_x0(const pdag_entry *entry, const float *z, size_t from,
                         size_t to, float *x)
 {
     for (size_t i = from; i < to; i++)
-        step(entry, z, i, x);
+        step(entry, z, from, i, x);
 }
 
 void pdag_entry_gaussian(const pdag_entry *entry, const float *statistics,
@@ -39,6 +41,6 @@ void pdag_entry_gaussian(const pdag_entry *entry, const float *statistics,
     for (size_t i = from; i < to; i++) {
         pdag_transition_gaussian_x0(entry->tr, i, x + i * dim, statistics,
                                     statistics + dim, z);
-        step(entry, z, i, x);
+        step(entry, z, from, i, x);
     }
 }

@@ -15,10 +15,11 @@ extern "C" {
 typedef struct pdag_entry {
     const pdag_transition *tr;
     const float *noise; /* [N][D] unit noise, or NULL where the sampler has none */
-    float *value;       /* [N][D] values: of the rows before `from` the last
-                           n_terms - 1 are read, of those from there on the guessed
-                           ones are written; NULL for one-step samplers */
+    float *value;       /* [N][D] values: the guessed ones of rows from `from` on
+                           are written; NULL for one-step samplers */
     float *scratch;     /* [2][D] */
+    const float *before[PDAG_MAX_TERMS]; /* values of rows from - 1, from - 2 ..,
+                           [D] each, as many as one step reads and there are */
 } pdag_entry;
 
 /** States from + 1 .. to become copies of state `from` (ParaDiGMS).

@@ -205,9 +205,11 @@ const pdag_job_field pdag_job_fields[] = {
      .fallback_text = "from N: N / 16 rounded down, at least 1, at most 16",
      .meaning = "rows evaluated as one batch; changes the last bits of a "
                 "result, the rank count does not"},
-    {"policy", CHOICE(policy, "dataflow barrier"), .available = "barrier",
-     .fallback = "barrier",
-     .meaning = "whether rounds wait for each other"},
+    {"policy", CHOICE(policy, "dataflow barrier"),
+     .fallback_text = "dataflow; barrier where the solver looks at later rows "
+                      "(anderson, newton, restart, measure_variance)",
+     .meaning = "whether a round waits for the whole round before it, or each "
+                "block for what it reads; never changes a value"},
     {"output", PATH(output), .fallback = "picard-dag-out",
      .meaning = "folder of the results, also `-o`; the default is in the "
                 "current folder"},

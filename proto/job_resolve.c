@@ -123,6 +123,19 @@ static void fill_solver(pdag_job *job, const pdag_job_facts *facts)
                                                    : 0.27;
 }
 
+/* Only what looks at later rows needs a barrier; the scheduler refuses it
+   without. */
+static void fill_policy(pdag_job *job)
+{
+    const char *method = job->solver.method;
+    bool looks_ahead = strcmp(method, "anderson") == 0 ||
+                       strcmp(method, "newton") == 0 ||
+                       job->solver.restart > 0 ||
+                       strcmp(job->solver.measure_variance, "true") == 0;
+
+    fill(&job->policy, looks_ahead ? "barrier" : "dataflow");
+}
+
 /* At least two blocks for each of eight workers, so that a late one costs
    little (N = 50: 17 blocks of 3 rows); at most 16 rows, since a larger batch
    only takes more memory. */
@@ -197,6 +210,7 @@ pdag_status pdag_job_resolve(pdag_job *job, const pdag_job_facts *facts)
 
     fill(&job->sampler.kind, kind != NULL ? kind : "ddim");
     fill_solver(job, facts);
+    fill_policy(job);
     if (job->guidance_scale < 1)
         job->guidance_scale =
             facts->has_text || facts->has_classes ? 7.5 : 1.0;

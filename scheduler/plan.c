@@ -45,6 +45,32 @@ static pdag_status check(const pdag_sample_plan *plan)
     return PDAG_OK;
 }
 
+/* What looks at later rows, or at a whole round, before it says what is next. */
+static const char *needs_barrier(const pdag_sample_plan *plan)
+{
+    if (!plan->solver->triangular || plan->solver->probes)
+        return "solver.method";
+    if (plan->restart > 0.0)
+        return "solver.restart";
+    return plan->measure_variance ? "solver.measure_variance" : NULL;
+}
+
+/* A round_done sink sees the state after a round, which is never there as a whole
+   where rounds overlap; the numbers are the same either way. */
+static pdag_status choose_policy(const pdag_run_setup *setup,
+                                 pdag_sample_plan *plan)
+{
+    const char *policy = setup->job->policy;
+    const char *reason = needs_barrier(plan);
+
+    if (reason != NULL && strcmp(policy, "dataflow") == 0)
+        return pdag_error(PDAG_ERR_ARG, "policy: dataflow: expected barrier, which "
+                          "%s asks for", reason);
+    plan->barrier = reason != NULL || strcmp(policy, "barrier") == 0 ||
+                    setup->sink.round_done != NULL;
+    return PDAG_OK;
+}
+
 static void fill_opts(const pdag_run_setup *setup, pdag_sample_plan *plan)
 {
     const pdag_transition *tr = plan->transition;
@@ -131,6 +157,8 @@ pdag_status pdag_sample_plan_create(const pdag_run_setup *setup,
     status = parse_words(job, &plan);
     if (status == PDAG_OK)
         status = check(&plan);
+    if (status == PDAG_OK)
+        status = choose_policy(setup, &plan);
     if (status == PDAG_OK)
         status = fill_statistics(setup, &plan);
     if (status != PDAG_OK)

@@ -79,27 +79,29 @@ static void push_node(run *r, pdag_msg_kind kind, size_t sample, uint32_t round,
     pdag_ready_push(&r->ready, node);
 }
 
-static void push_round(run *r, size_t index)
-{
-    const pdag_sample *sample = r->slot[index].sample;
-    size_t first;
-    size_t last;
+typedef struct ready_of {
+    run *run;
+    size_t sample;
+} ready_of;
 
-    pdag_sample_blocks(sample, &first, &last);
-    for (size_t b = first; b < last; b++)
-        push_node(r, PDAG_MSG_TASK, index, (uint32_t)pdag_sample_round(sample),
-                  b);
+static void push_task(void *user, size_t round, size_t block)
+{
+    ready_of *of = user;
+
+    push_node(of->run, PDAG_MSG_TASK, of->sample, (uint32_t)round, block);
 }
 
 static pdag_status finish_sample(run *r, size_t index);
 
-/* The next round's blocks, or what comes after the last round. */
+/* The blocks that are ready now, or what comes after the last round. */
 static pdag_status go_on(run *r, size_t index)
 {
     slot *s = &r->slot[index];
 
     if (pdag_sample_stop(s->sample) == PDAG_STOPPED_NOT) {
-        push_round(r, index);
+        ready_of of = {r, index};
+
+        pdag_sample_each_ready(s->sample, push_task, &of);
         return PDAG_OK;
     }
     if (r->setup->picture_floats == 0)
@@ -226,7 +228,7 @@ static pdag_status send_task(run *r, int peer, const pdag_node *node)
     size_t dim = r->setup->dim;
     const pdag_sample *sample = r->slot[node->sample].sample;
     size_t first = 0;
-    size_t n = pdag_sample_task(sample, node->block, &first);
+    size_t n = pdag_sample_task(sample, node->round, node->block, &first);
     pdag_msg *msg;
     pdag_status status = send_condition(r, peer, node->sample);
 
@@ -235,7 +237,8 @@ static pdag_status send_task(run *r, int peer, const pdag_node *node)
                                  &msg);
     if (status != PDAG_OK)
         return status;
-    pdag_sample_fill_task(sample, node->block, pdag_msg_payload(msg));
+    pdag_sample_fill_task(sample, node->round, node->block,
+                          pdag_msg_payload(msg));
     msg->header.first_row = (uint32_t)first;
     msg->header.n_rows = (uint32_t)n;
     return send_node(r, peer, node, msg);
@@ -362,16 +365,13 @@ static pdag_status report_round(run *r, size_t index)
     return r->setup->sink.round_done(r->setup->sink.user, &round);
 }
 
-/* U nodes: when the round's last block has come (policy barrier). */
-static pdag_status advance_blocks(run *r, size_t index)
+/* U nodes, after a result of round k. */
+static pdag_status advance_blocks(run *r, size_t index, size_t k)
 {
     slot *s = &r->slot[index];
     size_t round = pdag_sample_round(s->sample);
-    pdag_status status;
+    pdag_status status = pdag_sample_advance(s->sample, k);
 
-    if (!pdag_sample_round_complete(s->sample))
-        return PDAG_OK;
-    status = pdag_sample_advance(s->sample);
     if (status == PDAG_OK && pdag_sample_round(s->sample) > round)
         status = report_round(r, index);
     return status == PDAG_OK ? go_on(r, index) : status;
@@ -395,12 +395,12 @@ static pdag_status take_result(run *r, const pdag_node *node,
         return status == PDAG_OK ? finish_sample(r, node->sample) : status;
     }
     status = check_floats(msg, r->setup->dim * pdag_sample_task(
-                                   s->sample, node->block, &first));
+                                   s->sample, node->round, node->block, &first));
     if (status == PDAG_OK)
-        status = pdag_sample_result_in(s->sample, node->block,
+        status = pdag_sample_result_in(s->sample, node->round, node->block,
                                        pdag_msg_payload_const(msg));
     if (status == PDAG_OK)
-        status = advance_blocks(r, node->sample);
+        status = advance_blocks(r, node->sample, node->round);
     /* A sample that broke is reported like one that ended; the cause stays the
        run's error. */
     if (status == PDAG_ERR_NAN)

@@ -1,3 +1,5 @@
+#include "scheduler/sample.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -6,14 +8,14 @@
 #include "base/mem.h"
 #include "scheduler/sample_internal.h"
 
-static size_t count_blocks(const pdag_sample *s)
-{
-    size_t first;
-    size_t last;
+/* scheduler/sample.c: E and U of one sample as their inputs come.  Every value is
+   fixed by the graph: U(k,b) reads the values that E(k,b) gave, the carry of
+   U(k,b-1), and what its own rows have kept of the rounds before; the window of
+   round k + 1 is known as soon as the sweep of round k has met a row that is not
+   done; a row enters in round k + 1 when round k is complete.  Nothing here asks
+   who evaluated, or when. */
 
-    pdag_sample_blocks(s, &first, &last);
-    return last - first;
-}
+static void begin_round(pdag_sample *s, size_t round);
 
 pdag_status pdag_sample_create(const pdag_sample_plan *plan, size_t index,
                                uint64_t seed, const float *unit_noise,
@@ -31,8 +33,11 @@ pdag_status pdag_sample_create(const pdag_sample_plan *plan, size_t index,
         pdag_sample_destroy(s);
         return status;
     }
-    if (s->stop == PDAG_STOPPED_NOT)
-        s->n_pending = count_blocks(s);
+    if (s->stop == PDAG_STOPPED_NOT) {
+        s->entered = s->window.end;
+        pdag_sample_arm(s, s->window.begin, s->window.end, 0);
+        begin_round(s, 0);
+    }
     *sample_out = s;
     return PDAG_OK;
 }
@@ -41,15 +46,22 @@ void pdag_sample_destroy(pdag_sample *s)
 {
     if (s == NULL)
         return;
+    for (size_t i = 0; i < s->n_sweeps; i++)
+        pdag_sweep_destroy(s->sweep[i]);
+    for (size_t i = 0; i < s->n_spare; i++)
+        pdag_sweep_destroy(s->spare[i]);
+    for (size_t k = 0; s->history != NULL && k < s->plan->max_rounds; k++)
+        free(s->history[k].residual);
     if (s->solver != NULL)
         s->solver->ops->destroy(s->solver);
-    for (size_t k = 0; k < s->round; k++)
-        free(s->history[k].residual);
-    pdag_carry_clear(&s->carry);
+    free(s->sweep);
+    free(s->spare);
+    free(s->block);
+    free(s->tail);
+    free(s->m);
     free(s->history);
     free(s->residual_rms);
-    free(s->change);
-    free(s->residual);
+    free(s->last_change);
     free(s->product);
     free(s->probe);
     free(s->slope);
@@ -65,40 +77,141 @@ void pdag_sample_destroy(pdag_sample *s)
     free(s);
 }
 
-/* Tasks and results. */
+/* Rounds. */
+
+pdag_sweep *pdag_sample_find_sweep(const pdag_sample *s, size_t round)
+{
+    return round >= s->round && round - s->round < s->n_sweeps
+               ? s->sweep[round - s->round] : NULL;
+}
+
+/* Open round k on the window as it is now. */
+static void begin_round(pdag_sample *s, size_t round)
+{
+    pdag_round_record *record = &s->history[round];
+    size_t rows = s->window.end - s->window.begin;
+    pdag_sweep *sweep;
+
+    sweep = pdag_sweep_take(s);
+    sweep->round = round;
+    sweep->begin = s->window.begin;
+    sweep->end = s->window.end;
+    sweep->next = sweep->begin;
+    sweep->decided = false;
+    sweep->n_passed = 0;
+    sweep->grown_old = 0.0;
+    sweep->grown_new = 0.0;
+    pdag_carry_zero(&sweep->carry);
+    record->begin = sweep->begin;
+    record->n = rows;
+    record->residual = pdag_xcalloc(rows, sizeof *record->residual);
+    sweep->residual = record->residual;
+    s->changed = true;
+}
+
+void pdag_sample_go_on_after(pdag_sample *s, const pdag_sweep *sweep)
+{
+    size_t round = sweep->round + 1;
+
+    pdag_window_slide_to(&s->window, sweep->begin + sweep->n_done);
+    if (s->window.begin < s->window.n_rows && round < s->plan->max_rounds)
+        begin_round(s, round);
+}
+
+void pdag_sample_arm(pdag_sample *s, size_t from, size_t to, size_t round)
+{
+    const pdag_graph *graph = &s->plan->graph;
+    size_t d = s->plan->transition->dim;
+    size_t first = pdag_graph_block_of(graph, from);
+
+    for (size_t b = first; b * graph->block_rows < to; b++) {
+        pdag_block *block = pdag_sample_slot(s, b);
+        size_t behind = (b + 1) * graph->block_rows;
+
+        block->round = round;
+        block->state = PDAG_BLOCK_WAITS;
+        if (behind <= to && behind <= graph->n_rows)
+            memcpy(pdag_sample_tail(s, b), s->x + behind * d, d * sizeof *s->x);
+    }
+}
+
+/* Tasks. */
 
 size_t pdag_sample_round(const pdag_sample *s)
 {
     return s->round;
 }
 
-void pdag_sample_blocks(const pdag_sample *s, size_t *first_out,
-                        size_t *last_out)
+/* Whether E of this block can run in the sweep's round: its rows are of that round,
+   and all of them have entered. */
+static bool can_be_asked(const pdag_sample *s, const pdag_sweep *sweep, size_t b)
 {
-    size_t first = s->probing ? s->probe_row : s->window.begin;
-    size_t last = s->probing ? s->probe_row : s->window.end - 1;
+    const pdag_block *block = pdag_sample_slot(s, b);
+    size_t last = (b + 1) * s->plan->graph.block_rows;
 
-    *first_out = pdag_graph_block_of(&s->plan->graph, first);
-    *last_out = pdag_graph_block_of(&s->plan->graph, last) + 1;
+    if (last > sweep->end)
+        last = sweep->end;
+    return block->round == sweep->round && block->state == PDAG_BLOCK_WAITS &&
+           last <= s->entered;
 }
 
-size_t pdag_sample_task(const pdag_sample *s, size_t block, size_t *first_out)
+void pdag_sample_each_ready(pdag_sample *s, pdag_sample_ready take, void *user)
 {
+    if (s->probing && !s->probe_asked) {
+        s->probe_asked = true;
+        take(user, s->round, pdag_graph_block_of(&s->plan->graph, s->probe_row));
+    }
+    for (size_t i = 0; i < s->n_sweeps && s->changed; i++) {
+        const pdag_sweep *sweep = s->sweep[i];
+        size_t b = pdag_graph_block_of(&s->plan->graph, sweep->next);
+        size_t last = pdag_graph_block_of(&s->plan->graph, sweep->end - 1);
+
+        for (; sweep->next < sweep->end && b <= last; b++) {
+            if (can_be_asked(s, sweep, b)) {
+                pdag_sample_slot(s, b)->state = PDAG_BLOCK_ASKED;
+                take(user, sweep->round, b);
+            }
+        }
+    }
+    s->changed = false;
+}
+
+bool pdag_sample_expects(const pdag_sample *s, size_t round, size_t block)
+{
+    const pdag_sweep *sweep = pdag_sample_find_sweep(s, round);
+    size_t first;
+
+    if (s->probing)
+        return round == s->round && s->probe_asked &&
+               block == pdag_graph_block_of(&s->plan->graph, s->probe_row);
+    return sweep != NULL &&
+           pdag_graph_block_rows(&s->plan->graph, block, sweep->begin, sweep->end,
+                                 &first) > 0 &&
+           pdag_sample_slot(s, block)->round == round &&
+           pdag_sample_slot(s, block)->state == PDAG_BLOCK_ASKED;
+}
+
+size_t pdag_sample_task(const pdag_sample *s, size_t round, size_t block,
+                        size_t *first_out)
+{
+    const pdag_sweep *sweep = pdag_sample_find_sweep(s, round);
+
     if (s->probing) {
         *first_out = s->probe_row;
         return 1;
     }
-    return pdag_graph_block_rows(&s->plan->graph, block, s->window.begin,
-                                 s->window.end, first_out);
+    PDAG_ASSERT(sweep != NULL);
+    return pdag_graph_block_rows(&s->plan->graph, block, sweep->begin, sweep->end,
+                                 first_out);
 }
 
-void pdag_sample_fill_task(const pdag_sample *s, size_t block,
+void pdag_sample_fill_task(const pdag_sample *s, size_t round, size_t block,
                            float *payload_out)
 {
     const pdag_transition *tr = s->plan->transition;
     size_t d = tr->dim;
     size_t first = 0;
-    size_t n = pdag_sample_task(s, block, &first);
+    size_t n = pdag_sample_task(s, round, block, &first);
 
     for (size_t r = 0; r < n; r++) {
         const float *x = s->probing ? s->probe : s->x + (first + r) * d;
@@ -122,290 +235,57 @@ bool pdag_sample_all_finite(size_t n, const float *values)
     return isfinite(sum);
 }
 
-pdag_status pdag_sample_result_in(pdag_sample *s, size_t block,
-                                  const float *eps)
+float *pdag_sample_value_at(const pdag_sample *s, size_t row)
+{
+    size_t rows = s->plan->graph.block_rows;
+    size_t at = s->plan->solver->triangular
+                    ? row / rows % s->n_slots * rows + row % rows
+                    : row - s->window.begin;
+
+    return s->m + at * s->plan->transition->dim;
+}
+
+/* The network's output at n rows, as their values. */
+static pdag_status take_output(pdag_sample *s, size_t round, size_t first,
+                               size_t n, const float *eps)
 {
     const pdag_transition *tr = s->plan->transition;
     size_t d = tr->dim;
-    size_t first = 0;
-    size_t n = pdag_sample_task(s, block, &first);
 
     for (size_t r = 0; r < n; r++) {
         size_t i = first + r;
-        const float *x = s->probing ? s->probe : s->x + i * d;
-        float *m = s->value != NULL ? s->value + i * d
-                   : s->probing     ? s->probe
-                                    : s->f + (i - s->window.begin) * d;
 
         if (!pdag_sample_all_finite(d, eps + r * d)) {
             s->stop = PDAG_STOPPED_FAILED;
             return pdag_error(PDAG_ERR_NAN, "sample %zu: row %zu, round %zu: the "
                               "network's output is not finite", s->index, i,
-                              s->round);
+                              round);
         }
-        pdag_transition_value(tr, i, x, eps + r * d,
-                              s->noise != NULL ? s->noise + i * d : NULL, m);
+        pdag_transition_value(tr, i, s->probing ? s->probe : s->x + i * d,
+                              eps + r * d,
+                              s->noise != NULL ? s->noise + i * d : NULL,
+                              s->probing ? s->probe : pdag_sample_value_at(s, i));
     }
-    if (first + n == s->window.end && !s->probing)
-        memcpy(s->last_e, eps + (n - 1) * d, d * sizeof *eps);
     s->evaluations += n;
-    s->n_pending--;
     return PDAG_OK;
 }
 
-bool pdag_sample_round_complete(const pdag_sample *s)
-{
-    return s->n_pending == 0;
-}
-
-/* The end of a round. */
-
-/* Steps of n rows from the values of this round and, before the window, of the
-   accepted rows.  A one-step sampler's values are its steps already. */
-static void make_steps(pdag_sample *s, size_t first, size_t n)
-{
-    const pdag_transition *tr = s->plan->transition;
-    size_t d = tr->dim;
-
-    for (size_t i = first; s->value != NULL && i < first + n; i++) {
-        const float *values[PDAG_MAX_TERMS] = {NULL};
-
-        for (size_t j = 0; j < tr->n_terms && j <= i; j++)
-            values[j] = s->value + (i - j) * d;
-        pdag_transition_step(tr, i, s->x + i * d, values,
-                             s->noise != NULL ? s->noise + i * d : NULL,
-                             s->f + (i - s->window.begin) * d);
-    }
-}
-
-pdag_status pdag_sample_update_rows(pdag_sample *s, size_t first, size_t n)
+pdag_status pdag_sample_result_in(pdag_sample *s, size_t round, size_t block,
+                                  const float *eps)
 {
     size_t d = s->plan->transition->dim;
-    size_t at = first - s->window.begin;
-    pdag_solver_block block = {
-        .begin = s->window.begin,
-        .first = first,
-        .n = n,
-        .x = s->x + first * d,
-        .f = s->f + at * d,
-        .value = s->value != NULL ? s->value + first * d : s->f + at * d,
-        .x_new = s->x_new + at * d,
-        .product = s->product,
-        .value_new = s->value_new != NULL ? s->value_new + at * d : NULL,
-        .residual = s->residual + at,
-        .change = s->change + at,
-    };
-    pdag_status status;
+    size_t first = 0;
+    size_t n = pdag_sample_task(s, round, block, &first);
 
-    make_steps(s, first, n);
-    status = s->solver->ops->update(s->solver, &block, &s->carry);
-    if (status == PDAG_OK)
-        return PDAG_OK;
-    s->stop = PDAG_STOPPED_FAILED;
-    return pdag_error_prefix(status, "sample %zu: round %zu", s->index,
-                             s->round);
-}
-
-/* All blocks, each with the carry of the one before; a solver that looks ahead
-   takes the window as one. */
-static pdag_status update_blocks(pdag_sample *s)
-{
-    size_t begin = s->window.begin;
-    size_t rows = s->window.end - begin;
-    size_t first_block;
-    size_t last_block;
-    pdag_status status = PDAG_OK;
-
-    pdag_carry_zero(&s->carry);
-    pdag_sample_blocks(s, &first_block, &last_block);
-    if (!s->solver->ops->triangular) {
-        status = pdag_sample_update_rows(s, begin, rows);
+    PDAG_ASSERT(pdag_sample_expects(s, round, block));
+    if (s->probing) {
+        s->probe_asked = false;
     } else {
-        for (size_t b = first_block; status == PDAG_OK && b < last_block; b++) {
-            size_t first = 0;
-            size_t n = pdag_sample_task(s, b, &first);
-
-            status = pdag_sample_update_rows(s, first, n);
-        }
+        pdag_sample_slot(s, block)->state = PDAG_BLOCK_ANSWERED;
+        if (first + n == pdag_sample_find_sweep(s, round)->end)
+            memcpy(s->last_e, eps + (n - 1) * d, d * sizeof *eps);
     }
-    return status;
-}
-
-/* Residuals and changes in units in which noise has the variance 1, whatever the
-   sampler's coordinates: Euler's states begin at sigma_max. */
-static void scale_to_unit(pdag_sample *s)
-{
-    const pdag_transition *tr = s->plan->transition;
-
-    for (size_t i = s->window.begin; i < s->window.end; i++) {
-        size_t r = i - s->window.begin;
-        double scale = i + 1 < tr->n_rows ? tr->input_scale[i + 1] : 1.0;
-
-        s->residual[r] *= scale;
-        s->change[r] *= scale;
-    }
-}
-
-/* The round's new states and values take the places of the old ones. */
-static void take_new(pdag_sample *s)
-{
-    size_t d = s->plan->transition->dim;
-    size_t begin = s->window.begin;
-    size_t rows = s->window.end - begin;
-
-    memcpy(s->x + (begin + 1) * d, s->x_new, rows * d * sizeof *s->x);
-    if (s->value != NULL)
-        memcpy(s->value + begin * d, s->value_new, rows * d * sizeof *s->value);
-}
-
-static void record_round(pdag_sample *s, size_t n)
-{
-    pdag_round_record *record = &s->history[s->round];
-
-    record->begin = s->window.begin;
-    record->n = n;
-    record->residual = pdag_xcalloc(n, sizeof *record->residual);
-    memcpy(record->residual, s->residual, n * sizeof *record->residual);
-    s->largest_residual = 0.0;
-    for (size_t r = 0; r < n; r++) {
-        s->residual_rms[s->window.begin + r] = s->residual[r];
-        if (s->residual[r] > s->largest_residual)
-            s->largest_residual = s->residual[r];
-    }
-    /* Everything before the first row was final, so its step is exact. */
-    s->residual_rms[s->window.begin] = 0.0;
-}
-
-/* Prediction of the clean state from the window's last row after the sweep: from
-   its value as the sweep predicts it; a one-step sampler's value is inverted for
-   the network's output where that can be done, else the output is taken as
-   evaluated. */
-static void predict_clean_state(pdag_sample *s, size_t last)
-{
-    const pdag_transition *tr = s->plan->transition;
-    size_t d = tr->dim;
-    const float *x = s->x + last * d;
-    const float *x_next = s->x + (last + 1) * d;
-    const float *e = s->last_e;
-
-    if (s->value != NULL) {
-        pdag_transition_x0_of_value(tr, last, x, s->value + last * d, s->z);
-        return;
-    }
-    if (tr->linear && fabs(tr->b[last]) > 1e-6) {
-        const float *xi = s->noise != NULL ? s->noise + last * d : NULL;
-
-        for (size_t k = 0; k < d; k++) {
-            double rest = (double)x_next[k] - tr->a[last] * (double)x[k];
-
-            if (xi != NULL)
-                rest -= tr->c[last] * (double)xi[k];
-            s->scratch[k] = (float)(rest / tr->b[last]);
-        }
-        e = s->scratch;
-    }
-    pdag_transition_x0(tr, last, x, e, s->z);
-}
-
-/* States old_end + 1 .. new_end get their first guess. */
-static void enter_rows(pdag_sample *s, size_t old_end, size_t new_end)
-{
-    const pdag_sample_plan *plan = s->plan;
-    pdag_entry entry = {plan->transition, s->noise, s->value, s->scratch};
-
-    if (new_end + 1 <= s->n_set)
-        return;
-    if (plan->entry_held_x0 ||
-        (plan->start == PDAG_START_ROLL && s->round == 1)) {
-        predict_clean_state(s, old_end - 1);
-        pdag_entry_held_x0(&entry, s->z, old_end, new_end, s->x);
-    } else {
-        pdag_entry_copies(plan->transition->dim, old_end, new_end, s->x);
-    }
-    s->n_set = new_end + 1;
-}
-
-/* c^2 from the clean state that the first round leads to. */
-static void measure_variance(pdag_sample *s)
-{
-    size_t d = s->plan->transition->dim;
-    double sum = 0.0;
-    double square = 0.0;
-    double variance;
-
-    predict_clean_state(s, s->window.end - 1);
-    for (size_t k = 0; k < d; k++) {
-        sum += (double)s->z[k];
-        square += (double)s->z[k] * (double)s->z[k];
-    }
-    sum /= (double)d;
-    variance = square / (double)d - sum * sum;
-    if (variance > 1e-4 && variance < 1e4)
-        pdag_sample_plan_slopes(s->plan, variance, s->slope);
-}
-
-/* Forget a history that led astray (ParaTAA's restart): when the residual of the
-   rows that were in the round before too has grown. */
-static void restart_if_grown(pdag_sample *s, size_t n)
-{
-    const double *before = s->residual_rms + s->window.begin;
-    double old_sq = 0.0;
-    double new_sq = 0.0;
-
-    for (size_t r = 0; r < n; r++) {
-        if (isnan(before[r]))
-            continue; /* has just entered */
-        old_sq += before[r] * before[r];
-        new_sq += s->residual[r] * s->residual[r];
-    }
-    if (s->plan->restart > 0.0 && old_sq > 0.0 &&
-        sqrt(new_sq) > s->plan->restart * sqrt(old_sq))
-        s->solver->ops->reset(s->solver);
-}
-
-static pdag_stop_reason reason_to_stop(const pdag_sample *s)
-{
-    if (s->window.begin == s->window.n_rows)
-        return s->plan->solver->max_window == 1 ? PDAG_STOPPED_SEQUENTIAL
-                                                : PDAG_STOPPED_CONVERGED;
-    if (s->round == s->plan->max_rounds)
-        return PDAG_STOPPED_MAX_ROUNDS;
-    return PDAG_STOPPED_NOT;
-}
-
-pdag_status pdag_sample_advance(pdag_sample *s)
-{
-    size_t begin = s->window.begin;
-    size_t n = s->window.end - begin;
-    size_t old_end = s->window.end;
-    size_t accepted;
-    bool waiting = false;
-    pdag_status status;
-
-    PDAG_ASSERT(s->n_pending == 0 && s->stop == PDAG_STOPPED_NOT);
-    status = s->solver->ops->probes ? pdag_sample_sweep(s, &waiting)
-                                    : update_blocks(s);
-    if (status != PDAG_OK || waiting)
-        return status;
-    take_new(s);
-    scale_to_unit(s);
-    restart_if_grown(s, n);
-    record_round(s, n);
-    if (s->plan->measure_variance && s->round == 0)
-        measure_variance(s);
-    accepted = pdag_stop_accept(s->plan->rule, s->plan->tolerance, n,
-                                s->residual, s->change,
-                                s->plan->scale + begin + 1);
-    s->round++;
-    pdag_window_slide(&s->window, accepted);
-    s->stop = reason_to_stop(s);
-    /* A run cut short still ends in a picture: the rows that never entered are
-       rolled out from what is known. */
-    enter_rows(s, old_end, s->stop == PDAG_STOPPED_MAX_ROUNDS
-                               ? s->window.n_rows : s->window.end);
-    if (s->stop == PDAG_STOPPED_NOT)
-        s->n_pending = count_blocks(s);
-    return PDAG_OK;
+    return take_output(s, round, first, n, eps);
 }
 
 /* What it is now. */
@@ -440,8 +320,8 @@ void pdag_sample_describe_round(const pdag_sample *s,
     round_out->evaluations = s->evaluations;
     round_out->begin = record->begin;
     round_out->n = record->n;
-    round_out->residual = s->residual;
-    round_out->change = s->change;
+    round_out->residual = record->residual;
+    round_out->change = s->last_change;
     round_out->trajectory = s->x;
     round_out->n_set = s->n_set;
     round_out->n_rows = s->window.n_rows;

@@ -37,6 +37,7 @@ typedef struct pdag_sample_plan {
     size_t max_rounds;   /* 1..N */
     pdag_start start;
     size_t start_row;
+    bool barrier;        /* no round begins before the one before is complete */
     bool entry_held_x0;
     pdag_slope slope_kind;
     bool measure_variance;
@@ -67,30 +68,37 @@ pdag_status pdag_sample_create(const pdag_sample_plan *plan, size_t index,
                                const float *start, pdag_sample **sample_out);
 void pdag_sample_destroy(pdag_sample *sample); /* NULL is allowed */
 
-/** Round under way, counted from 0, and its blocks [first, last). */
+/** Rounds complete: all their blocks updated. */
 size_t pdag_sample_round(const pdag_sample *sample);
-void pdag_sample_blocks(const pdag_sample *sample, size_t *first_out,
-                        size_t *last_out);
 
-/** E(k,b): first row and number of the rows of block b in this round. */
-size_t pdag_sample_task(const pdag_sample *sample, size_t block,
+/** E(k,b) that can be evaluated now and were not told of before: take() for each,
+ *  lowest round and block first. */
+typedef void (*pdag_sample_ready)(void *user, size_t round, size_t block);
+void pdag_sample_each_ready(pdag_sample *sample, pdag_sample_ready take,
+                            void *user);
+
+/** Whether E(k,b) was told of and has no result yet.  False for what came back
+ *  before from another worker. */
+bool pdag_sample_expects(const pdag_sample *sample, size_t round, size_t block);
+
+/** E(k,b), which is expected: first row and number of its rows. */
+size_t pdag_sample_task(const pdag_sample *sample, size_t round, size_t block,
                         size_t *first_out);
 
 /** What the network gets of them: inputs [n][D], then times [n]. */
-void pdag_sample_fill_task(const pdag_sample *sample, size_t block,
+void pdag_sample_fill_task(const pdag_sample *sample, size_t round, size_t block,
                            float *payload_out);
 
-/** The network's output for block b of this round, [n][D].  PDAG_ERR_NAN names
+/** The network's output for E(k,b), [n][D], which is expected.  PDAG_ERR_NAN names
  *  row and round. */
-pdag_status pdag_sample_result_in(pdag_sample *sample, size_t block,
+pdag_status pdag_sample_result_in(pdag_sample *sample, size_t round, size_t block,
                                   const float *eps);
 
-/** Whether every block of the round has its result. */
-bool pdag_sample_round_complete(const pdag_sample *sample);
-
-/** U(k,b) of all blocks in order, stop test, window slide, entry.  Afterwards
- *  either a new round is open or pdag_sample_stop() says why not. */
-pdag_status pdag_sample_advance(pdag_sample *sample);
+/** After a result of round k: every U(k,b) that can be done now, stop test, window
+ *  slide, entry.  Afterwards other blocks are ready, or results are waited for, or
+ *  pdag_sample_stop() says why there is nothing more.  At most one round becomes
+ *  complete. */
+pdag_status pdag_sample_advance(pdag_sample *sample, size_t round);
 
 pdag_stop_reason pdag_sample_stop(const pdag_sample *sample);
 

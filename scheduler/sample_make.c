@@ -32,22 +32,32 @@ static bool sampler_adds_noise(const pdag_transition *tr)
     return false;
 }
 
-static pdag_status allocate(pdag_sample *s)
+size_t pdag_sample_update_room(const pdag_sample_plan *plan)
+{
+    return plan->solver->triangular ? plan->graph.block_rows : plan->window_width;
+}
+
+static pdag_status allocate_states(pdag_sample *s)
 {
     const pdag_transition *tr = s->plan->transition;
+    size_t room = pdag_sample_update_room(s->plan);
+    size_t rows = s->plan->graph.block_rows;
     size_t n = tr->n_rows;
-    size_t w = s->plan->window_width;
     size_t d = tr->dim;
     pdag_status status = alloc_floats(n + 1, d, "trajectory", &s->x);
 
     if (status == PDAG_OK)
-        status = alloc_floats(w, d, "steps of the window", &s->f);
+        status = alloc_floats(s->n_slots, d, "states behind blocks", &s->tail);
     if (status == PDAG_OK)
-        status = alloc_floats(w, d, "new states of the window", &s->x_new);
+        status = alloc_floats(s->n_slots * rows, d, "values of a round", &s->m);
+    if (status == PDAG_OK)
+        status = alloc_floats(room, d, "new states", &s->x_new);
+    if (status == PDAG_OK && tr->n_terms > 1)
+        status = alloc_floats(room, d, "steps", &s->f);
     if (status == PDAG_OK && tr->n_terms > 1)
         status = alloc_floats(n, d, "values of the rows", &s->value);
     if (status == PDAG_OK && tr->n_terms > 1)
-        status = alloc_floats(w, d, "new values of the window", &s->value_new);
+        status = alloc_floats(room, d, "new values", &s->value_new);
     if (status == PDAG_OK)
         status = alloc_floats(1, d, "network output", &s->last_e);
     if (status == PDAG_OK)
@@ -60,17 +70,67 @@ static pdag_status allocate(pdag_sample *s)
         status = alloc_floats(1, d, "derivative", &s->product);
     if (status == PDAG_OK && sampler_adds_noise(tr))
         status = alloc_floats(n, d, "noise of the steps", &s->noise);
+    return status;
+}
+
+static pdag_status allocate(pdag_sample *s)
+{
+    size_t n = s->plan->transition->n_rows;
+    size_t w = s->plan->window_width;
+    size_t rows = s->plan->graph.block_rows;
+    pdag_status status;
+
+    /* W rows touch at most this many blocks. */
+    s->n_slots = (w + rows - 2) / rows + 1;
+    s->block = pdag_xcalloc(s->n_slots, sizeof *s->block);
+    status = allocate_states(s);
     if (status != PDAG_OK)
         return status;
     s->slope = pdag_xcalloc(n, sizeof *s->slope);
     memcpy(s->slope, s->plan->slope, n * sizeof *s->slope);
-    s->residual = pdag_xcalloc(w, sizeof *s->residual);
-    s->change = pdag_xcalloc(w, sizeof *s->change);
+    s->last_change = pdag_xcalloc(w, sizeof *s->last_change);
     s->residual_rms = pdag_xcalloc(n, sizeof *s->residual_rms);
     for (size_t i = 0; i < n; i++)
         s->residual_rms[i] = NAN; /* not measured yet */
     s->history = pdag_xcalloc(s->plan->max_rounds, sizeof *s->history);
     return PDAG_OK;
+}
+
+pdag_sweep *pdag_sweep_take(pdag_sample *s)
+{
+    size_t d = s->plan->transition->dim;
+    size_t before = (s->plan->transition->n_terms - 1) * d;
+    pdag_sweep *sweep;
+
+    if (s->n_sweeps + s->n_spare == s->room) {
+        s->room = 2 * s->room + 2;
+        s->sweep = pdag_xrealloc(s->sweep, s->room, sizeof(pdag_sweep *));
+        s->spare = pdag_xrealloc(s->spare, s->room, sizeof(pdag_sweep *));
+    }
+    if (s->n_spare > 0) {
+        sweep = s->spare[--s->n_spare];
+        s->sweep[s->n_sweeps++] = sweep;
+        return sweep;
+    }
+    sweep = pdag_xcalloc(1, sizeof *sweep);
+    sweep->x = pdag_xcalloc(d, sizeof *sweep->x);
+    sweep->before = pdag_xcalloc(before + 1, sizeof *sweep->before);
+    sweep->before_new = pdag_xcalloc(before + 1, sizeof *sweep->before_new);
+    sweep->change = pdag_xcalloc(s->plan->window_width, sizeof *sweep->change);
+    sweep->carry.n = s->solver->carry_doubles;
+    sweep->carry.v = pdag_xcalloc(sweep->carry.n + 1, sizeof *sweep->carry.v);
+    s->sweep[s->n_sweeps++] = sweep;
+    return sweep;
+}
+
+void pdag_sweep_destroy(pdag_sweep *sweep)
+{
+    free(sweep->x);
+    free(sweep->before);
+    free(sweep->before_new);
+    free(sweep->change);
+    free(sweep->carry.v);
+    free(sweep);
 }
 
 static pdag_status make_solver(pdag_sample *s)
@@ -80,8 +140,6 @@ static pdag_status make_solver(pdag_sample *s)
 
     opts.slope = s->slope;
     status = s->plan->solver->create(&opts, &s->solver);
-    if (status == PDAG_OK)
-        status = pdag_carry_create(s->solver->carry_doubles, &s->carry);
     if (status == PDAG_OK)
         s->plan->solver->reset(s->solver);
     return status;
@@ -124,7 +182,8 @@ static void guess(pdag_sample *s, const float *start)
     const pdag_sample_plan *plan = s->plan;
     const pdag_transition *tr = plan->transition;
     size_t d = tr->dim;
-    pdag_entry entry = {tr, s->noise, s->value, s->scratch};
+    pdag_entry entry = {.tr = tr, .noise = s->noise, .value = s->value,
+                        .scratch = s->scratch};
 
     s->n_set = s->window.end + 1;
     switch (plan->start) {

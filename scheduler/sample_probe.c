@@ -22,34 +22,35 @@ static double rms(size_t n, const float *v)
 
 static double rms_of_delta(const pdag_sample *s)
 {
+    const double *delta = pdag_sample_oldest(s)->carry.v;
     size_t d = s->plan->transition->dim;
     double sum = 0.0;
 
     for (size_t k = 0; k < d; k++)
-        sum += s->carry.v[k] * s->carry.v[k];
+        sum += delta[k] * delta[k];
     return sqrt(sum / (double)d);
 }
 
 /* Ask for an evaluation of row `row` at x + h delta. */
-static void aim(pdag_sample *s, size_t row, double delta)
+static void aim(pdag_sample *s, size_t row, double size)
 {
+    const double *delta = pdag_sample_oldest(s)->carry.v;
     size_t d = s->plan->transition->dim;
     const float *x = s->x + row * d;
-    double h = PROBE_SHARE * rms(d, x) / delta;
+    double h = PROBE_SHARE * rms(d, x) / size;
 
     s->probe_scale = h < 1.0 ? h : 1.0;
     for (size_t k = 0; k < d; k++)
-        s->probe[k] = (float)((double)x[k] + s->probe_scale * s->carry.v[k]);
+        s->probe[k] = (float)((double)x[k] + s->probe_scale * delta[k]);
     s->probe_row = row;
     s->probing = true;
-    s->n_pending = 1;
 }
 
 /* (F(x + h delta) - F(x)) / h; s->probe holds F there. */
 static void differentiate(pdag_sample *s)
 {
     size_t d = s->plan->transition->dim;
-    const float *f = s->f + (s->probe_row - s->window.begin) * d;
+    const float *f = pdag_sample_value_at(s, s->probe_row);
 
     for (size_t k = 0; k < d; k++)
         s->product[k] = (float)(((double)s->probe[k] - (double)f[k]) /
@@ -60,28 +61,25 @@ static void differentiate(pdag_sample *s)
 
 pdag_status pdag_sample_sweep(pdag_sample *s, bool *waiting_out)
 {
+    pdag_sweep *sweep = pdag_sample_oldest(s);
     size_t d = s->plan->transition->dim;
-    size_t row = s->window.begin;
     pdag_status status = PDAG_OK;
 
     *waiting_out = false;
     if (s->probing) {
         differentiate(s);
-        row = s->probe_row;
-        status = pdag_sample_update_rows(s, row++, 1);
-    } else {
-        pdag_carry_zero(&s->carry);
+        status = pdag_sample_update_rows(s, sweep, 1);
     }
-    for (; status == PDAG_OK && row < s->window.end; row++) {
-        double delta = rms_of_delta(s);
+    while (status == PDAG_OK && sweep->next < sweep->end) {
+        double size = rms_of_delta(s);
 
-        if (delta > 0.0) {
-            aim(s, row, delta);
+        if (size > 0.0) {
+            aim(s, sweep->next, size);
             *waiting_out = true;
             return PDAG_OK;
         }
         memset(s->product, 0, d * sizeof *s->product);
-        status = pdag_sample_update_rows(s, row, 1);
+        status = pdag_sample_update_rows(s, sweep, 1);
     }
     return status;
 }

@@ -120,7 +120,7 @@ static double plain_row(anderson *s, const pdag_solver_block *block, size_t i,
     for (size_t d = 0; d < dim; d += PDAG_TILE) {
         size_t n = pdag_tile(dim, d);
 
-        pdag_order_tile(&row, block->f + i * dim, block->x + (i + 1) * dim, d, n,
+        pdag_order_tile(&row, block->f + i * dim, pdag_solver_next_state(block, dim, i), d, n,
                         extra, &rho_sq);
         pdag_vec_narrow(n, row.r + d, s->r + i * dim + d);
         pdag_method_finish(opts, block, i, d, extra, s->delta, &sums);
@@ -157,7 +157,7 @@ static void accelerate(anderson *s, const pdag_solver_block *block, size_t i,
     size_t dim = s->base.opts.dim;
     size_t row = block->first + i;
     const float *r = s->r + i * dim;
-    const float *old = block->x + (i + 1) * dim;
+    const float *old = pdag_solver_next_state(block, dim, i);
     const float *f = block->f + i * dim;
     float *x_new = block->x_new + i * dim;
     double sum[PDAG_TILE];
@@ -207,6 +207,12 @@ static pdag_status anderson_update(pdag_solver *solver,
     return PDAG_OK;
 }
 
+static pdag_status anderson_each_state(pdag_solver *solver,
+                                       pdag_solver_visit visit, void *user)
+{
+    return pdag_history_each_state(&((anderson *)solver)->history, visit, user);
+}
+
 const pdag_solver_ops pdag_solver_anderson = {
     .name = "anderson",
     .triangular = false,
@@ -216,5 +222,6 @@ const pdag_solver_ops pdag_solver_anderson = {
     .create = anderson_create,
     .reset = anderson_reset,
     .update = anderson_update,
+    .each_state = anderson_each_state,
     .destroy = anderson_destroy,
 };

@@ -110,6 +110,13 @@ void pdag_bands_reset(pdag_bands *bands)
     memset(bands->sums, 0, bands->opts.n_rows * sizeof *bands->sums);
 }
 
+pdag_status pdag_bands_each_state(pdag_bands *bands, pdag_solver_visit visit,
+                                  void *user)
+{
+    return visit(user, "bands", bands->sums,
+                 bands->opts.n_rows * sizeof *bands->sums);
+}
+
 static double gain_of(const pdag_bands *bands, size_t row)
 {
     return bands->opts.n_terms == 1 ? bands->opts.gain[row] : 1.0;

@@ -48,6 +48,10 @@ pdag_status pdag_bands_create(const pdag_solver_opts *opts,
 void pdag_bands_reset(pdag_bands *bands);
 void pdag_bands_destroy(pdag_bands *bands); /* NULL is allowed */
 
+/** For pdag_solver_ops.each_state(). */
+pdag_status pdag_bands_each_state(pdag_bands *bands, pdag_solver_visit visit,
+                                  void *user);
+
 /** Before the window's first row: its part of the carry,
  *  [PDAG_BANDS_CARRY_DOUBLES]. */
 void pdag_bands_begin(const pdag_bands *bands, size_t begin, double *carry);

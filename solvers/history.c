@@ -62,6 +62,31 @@ void pdag_history_clear(pdag_history *history)
     memset(history, 0, sizeof *history);
 }
 
+pdag_status pdag_history_each_state(pdag_history *history,
+                                    pdag_solver_visit visit, void *user)
+{
+    size_t slots = history->width * history->depth;
+    size_t vectors = slots * history->dim * sizeof(float);
+    size_t numbers = history->width * sizeof *history->row;
+    pdag_status status;
+
+    if (history->depth == 0)
+        return PDAG_OK;
+    status = visit(user, "history.a", history->a, vectors);
+    if (status == PDAG_OK)
+        status = visit(user, "history.b", history->b, vectors);
+    if (status == PDAG_OK)
+        status = visit(user, "history.gram", history->gram,
+                       slots * history->depth * sizeof *history->gram);
+    if (status == PDAG_OK)
+        status = visit(user, "history.row", history->row, numbers);
+    if (status == PDAG_OK)
+        status = visit(user, "history.age", history->age, numbers);
+    if (status == PDAG_OK)
+        status = visit(user, "history.head", history->head, numbers);
+    return status;
+}
+
 /* Where the snapshot of h >= 1 rounds ago starts in the rings. */
 static size_t snapshot(const pdag_history *history, size_t row, size_t h)
 {

@@ -21,6 +21,7 @@
 #include <stddef.h>
 
 #include "base/status.h"
+#include "solvers/solver.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -42,6 +43,10 @@ pdag_status pdag_history_create(size_t width, size_t dim, size_t m,
                                 pdag_history *history_out);
 void pdag_history_reset(pdag_history *history);
 void pdag_history_clear(pdag_history *history); /* zeroed is allowed */
+
+/** All of it, for pdag_solver_ops.each_state(). */
+pdag_status pdag_history_each_state(pdag_history *history,
+                                    pdag_solver_visit visit, void *user);
 
 static inline size_t pdag_history_slot(const pdag_history *history, size_t row)
 {

@@ -79,7 +79,7 @@ void pdag_method_finish(const pdag_solver_opts *opts,
     size_t at = i * opts->dim + d;
 
     pdag_vec_finish(pdag_tile(opts->dim, d), block->f + at,
-                    block->x + opts->dim + at, extra, block->x_new + at, delta + d,
+                    pdag_solver_next_state(block, opts->dim, i) + d, extra, block->x_new + at, delta + d,
                     sums);
 }
 

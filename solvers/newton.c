@@ -42,7 +42,7 @@ static pdag_status newton_update(pdag_solver *solver,
     double *delta = carry->v;
 
     for (size_t i = 0; i < block->n; i++) {
-        const float *old = block->x + (i + 1) * dim;
+        const float *old = pdag_solver_next_state(block, dim, i);
         const float *f = block->f + i * dim;
         const float *product = block->product + i * dim;
         float *new = block->x_new + i * dim;

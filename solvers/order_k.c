@@ -39,7 +39,7 @@ static pdag_status order_k_update(pdag_solver *solver,
 
     for (size_t i = 0; i < block->n; i++) {
         const float *f = block->f + i * dim;
-        const float *old = block->x + (i + 1) * dim;
+        const float *old = pdag_solver_next_state(block, dim, i);
         pdag_order_row row =
             pdag_order_begin(opts, block->first + i, carry->v + dim);
         pdag_row_sums sums = {{{0.0}}, {{0.0}}};

@@ -186,6 +186,16 @@ static pdag_status secant_update(pdag_solver *solver,
     return status;
 }
 
+static pdag_status secant_each_state(pdag_solver *solver,
+                                    pdag_solver_visit visit, void *user)
+{
+    secant *s = (secant *)solver;
+    pdag_status status = pdag_history_each_state(&s->history, visit, user);
+
+    return status == PDAG_OK && s->bands != NULL
+               ? pdag_bands_each_state(s->bands, visit, user) : status;
+}
+
 const pdag_solver_ops pdag_solver_secant = {
     .name = "secant",
     .triangular = true,
@@ -194,5 +204,6 @@ const pdag_solver_ops pdag_solver_secant = {
     .create = secant_create,
     .reset = secant_reset,
     .update = secant_update,
+    .each_state = secant_each_state,
     .destroy = secant_destroy,
 };

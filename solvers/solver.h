@@ -23,7 +23,11 @@
  *  every block of the window, first block with a zero carry (a solver that is not
  *  triangular gets the whole window as one block); destroy().  The window may be
  *  narrower than opts.window and moves only forward: a row that it has left does
- *  not come back before reset().
+ *  not come back before reset().  A triangular solver is called in this order for
+ *  each block, but the rounds of different blocks may overlap: block b may be
+ *  updated in round k + 1 before block b + 1 is in round k, each round with a carry
+ *  of its own; what update() reads besides the carry belongs to the block's rows or
+ *  to rows before the window.
  *
  *  The smallest implementation is solvers/picard.c; tests/conf_solver.c is the
  *  suite that every variant passes. */
@@ -91,7 +95,9 @@ typedef struct pdag_solver {
 typedef struct pdag_solver_block {
     size_t begin; /* the window's first row; begin <= first */
     size_t first, n; /* first + n <= begin + opts.window */
-    const float *x;     /* [n + 1][D] states x_first .. x_{first+n} before */
+    const float *x;     /* [n][D] states x_first .. x_{first+n-1} before, */
+    const float *x_end; /* [D] and x_{first+n}, which may lie elsewhere: rounds of
+                           neighbouring blocks may differ */
     const float *f;     /* [n][D] the step results f_i */
     const float *value; /* [n][D] m_i; the same pointer as f where p = 1 */
     const float *product; /* [n][D] derivative of F_i along delta_i, which the carry
@@ -105,6 +111,17 @@ typedef struct pdag_solver_block {
     double *residual; /* [n], RMS of x_{i+1} - f_i */
     double *change;   /* [n], RMS of x_{i+1}^{new} - x_{i+1} */
 } pdag_solver_block;
+
+/** x_{first+i+1} before. */
+static inline const float *pdag_solver_next_state(const pdag_solver_block *block,
+                                                  size_t dim, size_t i)
+{
+    return i + 1 < block->n ? block->x + (i + 1) * dim : block->x_end;
+}
+
+/** What each_state() calls for every piece of a solver's memory. */
+typedef pdag_status (*pdag_solver_visit)(void *user, const char *name,
+                                         void *memory, size_t bytes);
 
 struct pdag_solver_ops {
     const char *name;  /* solver.method */
@@ -123,6 +140,12 @@ struct pdag_solver_ops {
      *  the row; then only reset() and destroy() may follow. */
     pdag_status (*update)(pdag_solver *solver, const pdag_solver_block *block,
                           pdag_carry *carry);
+    /** Visit all that update() remembers from one round to the next, always in the
+     *  same order with the same names and sizes for the same opts: read, it is what
+     *  a checkpoint keeps; written over, the solver goes on from there.  NULL where
+     *  nothing is remembered. */
+    pdag_status (*each_state)(pdag_solver *solver, pdag_solver_visit visit,
+                              void *user);
     void (*destroy)(pdag_solver *solver); /* NULL is allowed */
 };
 

@@ -63,16 +63,22 @@ static int row_passes(pdag_stop_rule rule, double tolerance, double residual,
     return 0;
 }
 
-size_t pdag_stop_accept(pdag_stop_rule rule, double tolerance, size_t n,
+size_t pdag_stop_passed(pdag_stop_rule rule, double tolerance, size_t n,
                         const double *residual, const double *change,
                         const double *scale)
 {
-    int one_more = rule == PDAG_STOP_RELATIVE || rule == PDAG_STOP_PARADIGMS;
     size_t passed = 0;
 
     while (passed < n && row_passes(rule, tolerance, residual[passed],
                                     change[passed], scale[passed]))
         passed++;
+    return passed;
+}
+
+size_t pdag_stop_accept(pdag_stop_rule rule, size_t passed, size_t n)
+{
+    int one_more = rule == PDAG_STOP_RELATIVE || rule == PDAG_STOP_PARADIGMS;
+
     if (one_more && passed < n)
         passed++;
     return passed > 0 ? passed : 1;

@@ -41,15 +41,19 @@ pdag_status pdag_stop_rule_parse(const char *name, pdag_stop_rule *rule_out);
 pdag_status pdag_stop_scales(size_t n_steps, const double *noise_std,
                              double *scale_out);
 
-/** Rows to take off the front of a window of n rows after a round, 1..n.
+/** How many of n rows pass, counted from the first up to one that does not.
  *  residual, change: RMS, [n]; scale: v_{i+1} of row i, [n] (used by the relative
- *  rules only).  The first row is exact by construction.  `error` and `residual`
- *  take rows in order while they pass; `relative` and `paradigms` take one more,
- *  the first failing one, since its input passed (the window moves onto the
- *  first failing state, arXiv:2305.16317). */
-size_t pdag_stop_accept(pdag_stop_rule rule, double tolerance, size_t n,
+ *  rules only). */
+size_t pdag_stop_passed(pdag_stop_rule rule, double tolerance, size_t n,
                         const double *residual, const double *change,
                         const double *scale);
+
+/** Rows to take off the front of a window of n rows of which the first `passed`
+ *  passed: 1..n.  The first row is exact by construction.  `error` and `residual`
+ *  take those that passed; `relative` and `paradigms` take one more, the first
+ *  failing one, since its input passed (the window moves onto the first failing
+ *  state, arXiv:2305.16317). */
+size_t pdag_stop_accept(pdag_stop_rule rule, size_t passed, size_t n);
 
 #ifdef __cplusplus
 }

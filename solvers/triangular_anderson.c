@@ -112,7 +112,7 @@ static bool plain_row(triangular *s, const pdag_solver_block *block, size_t i,
     for (size_t d = 0; d < dim; d += PDAG_TILE) {
         size_t n = pdag_tile(dim, d);
 
-        pdag_order_tile(&row, block->f + i * dim, block->x + (i + 1) * dim, d, n,
+        pdag_order_tile(&row, block->f + i * dim, pdag_solver_next_state(block, dim, i), d, n,
                         s->extra + d, &rho_sq);
         pdag_vec_narrow(n, row.r + d, s->r + d);
     }
@@ -157,7 +157,7 @@ static pdag_status triangular_update(pdag_solver *solver,
 
     pdag_method_check_block(opts, block);
     for (size_t i = 0; i < block->n; i++) {
-        const float *old = block->x + (i + 1) * dim;
+        const float *old = pdag_solver_next_state(block, dim, i);
         size_t row = block->first + i;
         pdag_row_sums sums = {{{0.0}}, {{0.0}}};
         double g[PDAG_SOLVER_MAX_HISTORY];
@@ -182,6 +182,12 @@ static pdag_status triangular_update(pdag_solver *solver,
     return PDAG_OK;
 }
 
+static pdag_status triangular_each_state(pdag_solver *solver,
+                                         pdag_solver_visit visit, void *user)
+{
+    return pdag_history_each_state(&((triangular *)solver)->history, visit, user);
+}
+
 const pdag_solver_ops pdag_solver_triangular_anderson = {
     .name = "triangular-anderson",
     .triangular = true,
@@ -191,5 +197,6 @@ const pdag_solver_ops pdag_solver_triangular_anderson = {
     .create = triangular_create,
     .reset = triangular_reset,
     .update = triangular_update,
+    .each_state = triangular_each_state,
     .destroy = triangular_destroy,
 };

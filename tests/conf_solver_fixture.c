@@ -255,6 +255,7 @@ static pdag_status update(conf_run *run, size_t begin, size_t first, size_t n)
         .first = first,
         .n = n,
         .x = run->x + at,
+        .x_end = run->x + at + n * run->chain->dim,
         .f = one_step ? run->value + at : run->f + at,
         .value = run->value + at,
         .x_new = run->x_new + at,

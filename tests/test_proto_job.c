@@ -80,7 +80,7 @@ static const struct {
     {"noise", "null", "/n.npy", "\"/n.npy\""},
     {"samples", "null", "3", "3"},
     {"block_rows", "null", "5", "5"},
-    {"policy", "\"barrier\"", "barrier", "\"barrier\""},
+    {"policy", "null", "barrier", "\"barrier\""},
     {"output", NULL, "/o", "\"/o\""},
     {"model.lora", "[]", NULL, NULL},
     {"model.path", "\"/m\"", "/other", "\"/other\""},
@@ -204,8 +204,6 @@ START_TEST(test_not_available)
 {
     refuse("sampler.variance=learned", PDAG_ERR_UNSUPPORTED,
            "sampler.variance: learned", "fixed_large");
-    refuse("policy=dataflow", PDAG_ERR_UNSUPPORTED, "policy: dataflow",
-           "available: barrier");
     refuse("model.lora=x@0.7", PDAG_ERR_UNSUPPORTED, "model.lora",
            "not available");
     refuse("class_label=3", PDAG_ERR_UNSUPPORTED, "class_label",
@@ -215,8 +213,8 @@ START_TEST(test_not_available)
     refuse("pcm.scale=1", PDAG_ERR_UNSUPPORTED, "pcm", "not available");
     /* A later --set may take back what cannot be done. */
     pdag_job_destroy(job_of(
-        SETS(MODEL, "policy=dataflow", "policy=barrier", "pcm.scale=1",
-             "pcm=", "class_label=1", "class_label=")));
+        SETS(MODEL, "pcm.scale=1", "pcm=",
+              "class_label=1", "class_label=")));
 }
 END_TEST
 
