@@ -37,8 +37,9 @@ void pdag_checkpoint_destroy(pdag_checkpoint *cp); /* NULL is allowed */
 /** Borrowed. */
 const void *pdag_checkpoint_job(const pdag_checkpoint *cp, size_t *bytes_out);
 
-/** Room for `count` values under this name (1 to 63 bytes, not there yet), to be
- *  filled in by the caller; borrowed, stays where it is.  PDAG_ERR_NOMEM. */
+/** Room for `count` values under this name (1 to 63 printable ASCII characters,
+ *  not there yet), zeroed, to be filled in by the caller; borrowed, stays where it
+ *  is.  PDAG_ERR_NOMEM; PDAG_ERR_UNSUPPORTED: more than 2^18 arrays. */
 pdag_status pdag_checkpoint_add(pdag_checkpoint *cp, const char *name,
                                 pdag_checkpoint_type type, size_t count,
                                 void **values_out);
@@ -58,8 +59,9 @@ pdag_status pdag_checkpoint_copy(const pdag_checkpoint *cp, const char *name,
 pdag_status pdag_checkpoint_write(const pdag_checkpoint *cp, int fd);
 
 /** From the bytes of a file, copied; every length, offset, name and checksum is
- *  checked.  PDAG_ERR_FORMAT says what is wrong; `name` is the file's, for the
- *  message. */
+ *  checked, and nothing is allocated on the header's word alone.  PDAG_ERR_FORMAT
+ *  says what is wrong; `name` is the file's, for the message.  Reading also:
+ *  PDAG_ERR_INPUT. */
 pdag_status pdag_checkpoint_parse(const char *name, const void *bytes,
                                   size_t n_bytes, pdag_checkpoint **cp_out);
 pdag_status pdag_checkpoint_read(const char *path, pdag_checkpoint **cp_out);

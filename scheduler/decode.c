@@ -21,7 +21,8 @@ typedef struct batch {
 static pdag_status send_state(batch *b, int peer)
 {
     size_t bytes = b->setup->dim * sizeof(float);
-    pdag_node node = {PDAG_MSG_DECODE, (uint32_t)b->n_sent, 0, 0};
+    pdag_flight flight = {.node = {PDAG_MSG_DECODE, (uint32_t)b->n_sent, 0, 0},
+                          .n_rows = 1, .sent = pdag_seconds()};
     pdag_msg *msg;
     pdag_status status = pdag_msg_create(PDAG_MSG_DECODE, bytes, &msg);
 
@@ -29,24 +30,25 @@ static pdag_status send_state(batch *b, int peer)
         return status;
     memcpy(pdag_msg_payload(msg), b->state[b->n_sent], bytes);
     msg->header.job = b->setup->run_number;
-    msg->header.sample = node.sample;
-    msg->header.attempt = (uint32_t)++b->n_sent;
-    pdag_inflight_add(&b->worker[peer - 1], node, msg->header.attempt);
+    msg->header.sample = flight.node.sample;
+    flight.attempt = (uint32_t)++b->n_sent;
+    msg->header.attempt = flight.attempt;
+    pdag_inflight_add(&b->worker[peer - 1], &flight);
     return b->comm->ops->send(b->comm, peer, msg);
 }
 
 static pdag_status take(batch *b, int peer, const pdag_msg *msg)
 {
     size_t floats = b->setup->picture_floats;
-    pdag_node node;
+    pdag_flight flight;
 
     if (msg->header.kind == PDAG_MSG_FAIL)
         return pdag_error((pdag_status)msg->header.status < PDAG_OK
                               ? (pdag_status)msg->header.status : PDAG_ERR_COMM,
                           "decoding: %.*s", (int)msg->header.payload_bytes,
                           (const char *)pdag_msg_payload_const(msg));
-    if (msg->header.kind == PDAG_MSG_GONE)
-        return pdag_error(PDAG_ERR_COMM, "a worker left while decoding");
+    if (msg->header.kind == PDAG_MSG_GONE || msg->header.kind == PDAG_MSG_LOST)
+        return pdag_error(PDAG_ERR_LOST, "a worker left while decoding");
     if (msg->header.kind == PDAG_MSG_READY) {
         pdag_inflight_ready(&b->worker[peer - 1].info, msg);
         b->setup->before->worker[peer - 1] = b->worker[peer - 1].info;
@@ -54,7 +56,7 @@ static pdag_status take(batch *b, int peer, const pdag_msg *msg)
     }
     if (msg->header.kind != PDAG_MSG_RESULT ||
         msg->header.job != b->setup->run_number ||
-        !pdag_inflight_remove(&b->worker[peer - 1], &msg->header, &node))
+        !pdag_inflight_remove(&b->worker[peer - 1], &msg->header, &flight))
         return PDAG_OK; /* late */
     if (msg->header.payload_bytes != floats * sizeof(float))
         return pdag_error(PDAG_ERR_COMM, "picture of %llu bytes, expected %zu",
@@ -62,7 +64,9 @@ static pdag_status take(batch *b, int peer, const pdag_msg *msg)
                           floats * sizeof(float));
     if (!pdag_sample_all_finite(floats, pdag_msg_payload_const(msg)))
         return pdag_error(PDAG_ERR_NAN, "the decoder's output is not finite");
-    memcpy(b->picture + node.sample * floats, pdag_msg_payload_const(msg),
+    pdag_inflight_measure(&b->worker[peer - 1], &flight, msg->header.seconds,
+                          pdag_seconds());
+    memcpy(b->picture + flight.node.sample * floats, pdag_msg_payload_const(msg),
            floats * sizeof(float));
     b->n_back++;
     return PDAG_OK;
@@ -82,7 +86,10 @@ pdag_status pdag_scheduler_decode(const pdag_run_setup *setup, pdag_comm *comm,
     for (int w = 0; w < comm->n_workers; w++)
         b.worker[w].info = setup->before->worker[w];
     while (status == PDAG_OK && b.n_back < n) {
-        int peer = pdag_inflight_choose(b.worker, comm->n_workers);
+        pdag_offer offer = {PDAG_MSG_DECODE, 1, n - b.n_sent, pdag_seconds()};
+        bool from_back;
+        int peer = pdag_inflight_choose(b.worker, comm->n_workers, &offer,
+                                        &from_back);
         pdag_msg *msg = NULL;
 
         if (peer != 0 && b.n_sent < n) {

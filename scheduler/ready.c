@@ -21,20 +21,23 @@ static void swap(pdag_ready *ready, size_t i, size_t j)
     ready->node[j] = kept;
 }
 
+static void sift_up(pdag_ready *ready, size_t i)
+{
+    while (i > 0 && comes_before(&ready->node[i], &ready->node[(i - 1) / 2])) {
+        swap(ready, i, (i - 1) / 2);
+        i = (i - 1) / 2;
+    }
+}
+
 void pdag_ready_push(pdag_ready *ready, pdag_node node)
 {
-    size_t i = ready->n;
-
     if (ready->n == ready->room) {
         ready->room = 2 * ready->room + 64;
         ready->node =
             pdag_xrealloc(ready->node, ready->room, sizeof *ready->node);
     }
     ready->node[ready->n++] = node;
-    while (i > 0 && comes_before(&ready->node[i], &ready->node[(i - 1) / 2])) {
-        swap(ready, i, (i - 1) / 2);
-        i = (i - 1) / 2;
-    }
+    sift_up(ready, ready->n - 1);
 }
 
 bool pdag_ready_pop(pdag_ready *ready, pdag_node *node_out)
@@ -57,6 +60,28 @@ bool pdag_ready_pop(pdag_ready *ready, pdag_node *node_out)
         swap(ready, i, least);
         i = least;
     }
+}
+
+bool pdag_ready_pop_back(pdag_ready *ready, pdag_node *node_out)
+{
+    size_t last = 0;
+
+    if (ready->n == 0)
+        return false;
+    for (size_t i = 1; i < ready->n; i++)
+        if (comes_before(&ready->node[last], &ready->node[i]))
+            last = i;
+    *node_out = ready->node[last];
+    ready->node[last] = ready->node[--ready->n];
+    /* The last of all was a leaf, and the node in its place comes after no child. */
+    if (last < ready->n)
+        sift_up(ready, last);
+    return true;
+}
+
+const pdag_node *pdag_ready_first(const pdag_ready *ready)
+{
+    return ready->n > 0 ? &ready->node[0] : NULL;
 }
 
 void pdag_ready_clear(pdag_ready *ready)

@@ -27,6 +27,10 @@ typedef struct pdag_ready {
 void pdag_ready_push(pdag_ready *ready, pdag_node node);
 /** The first node; false when there is none. */
 bool pdag_ready_pop(pdag_ready *ready, pdag_node *node_out);
+/** The last one instead: what is needed latest. */
+bool pdag_ready_pop_back(pdag_ready *ready, pdag_node *node_out);
+/** The first node, which stays; NULL when there is none. */
+const pdag_node *pdag_ready_first(const pdag_ready *ready);
 void pdag_ready_clear(pdag_ready *ready);
 
 #ifdef __cplusplus

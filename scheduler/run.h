@@ -13,7 +13,9 @@
 #include "comm/comm.h"
 #include "graph/graph.h"
 #include "graph/transition.h"
+#include "proto/checkpoint.h"
 #include "proto/job.h"
+#include "scheduler/event.h"
 #include "solvers/stop.h"
 
 #ifdef __cplusplus
@@ -73,6 +75,16 @@ typedef struct pdag_run_sink {
     pdag_status (*sample_done)(void *user, const pdag_sample_result *result);
     pdag_status (*round_done)(void *user, const pdag_round_state *round);
     void (*progress)(void *user, const pdag_progress *progress);
+    void (*event)(void *user, const pdag_event *event);
+    /** What the user should know: a worker is silent, or lost; one line. */
+    void (*notice)(void *user, const char *text);
+    /** Keep this checkpoint, which the callee owns, also on failure; `last`: the
+     *  run stops now, and nothing comes after it.  Called between messages, so it
+     *  must not wait for a disk unless `last`. */
+    pdag_status (*save)(void *user, pdag_checkpoint *checkpoint, bool last);
+    /** Whether to stop at once (a signal, a time limit).  Asked at least twenty
+     *  times a second. */
+    bool (*stop_asked)(void *user);
 } pdag_run_sink;
 
 typedef struct pdag_run_setup {
@@ -95,6 +107,10 @@ typedef struct pdag_run_setup {
     struct pdag_run_result *before; /* the run before on the same comm, of which is
                               known who is ready (kept up to date); NULL for the
                               first */
+    const pdag_checkpoint *resume; /* go on from there, or NULL; of the same job */
+    double checkpoint_seconds; /* between two save() calls; 0: only when stopping */
+    double task_seconds;   /* a worker that takes longer for a task is taken for
+                              hung; 0: many times what such tasks have taken */
     int first_rank;        /* rank of worker 1, for messages: 0, or 1 where rank 0
                               only schedules */
     pdag_run_sink sink;
@@ -104,25 +120,31 @@ typedef struct pdag_worker_info {
     char host[64];
     char device[128];
     bool ready;
+    bool hung; /* has let a deadline pass, and not answered since */
+    bool lost; /* its process is dead */
     pdag_worker_stats stats;
 } pdag_worker_info;
 
 /** What a run ended with. */
 typedef struct pdag_run_result {
-    pdag_stop_reason stop; /* worst of the samples */
+    pdag_stop_reason stop; /* worst of the samples; STOPPED: some have not ended */
     size_t n_workers;
     pdag_worker_info *worker; /* [n_workers], owned; worker[0] is peer 1 */
     double seconds_load, seconds_encode, seconds_sample, seconds_decode;
-    bool reproducible; /* all workers of one kind */
+    bool reproducible; /* all workers of one kind, those before a resume too */
+    size_t resumed_samples; /* ended before the checkpoint */
 } pdag_run_result;
 
 /** Whether this job can be run with this sampler: what pdag_scheduler_run() would
  *  refuse, without doing anything.  PDAG_ERR_ARG, _UNSUPPORTED. */
 pdag_status pdag_scheduler_check(const pdag_run_setup *setup);
 
-/** Work until every sample has ended or something failed.  Does not send STOP:
- *  see pdag_run_stop_workers().  The text of a worker's failure names it.
- *  *result_out is set in any case; clear it. */
+/** Work until every sample has ended, or stop_asked() says so, or something failed.
+ *  Does not send STOP: see pdag_run_stop_workers().  The text of a worker's failure
+ *  names it.  A worker that is lost or silent is done without: its blocks go to
+ *  others, and PDAG_ERR_LOST comes only where nobody is left - after a last save(),
+ *  as for any failure that a later run need not meet again (COMM, LOST, IO, NOMEM,
+ *  BACKEND).  *result_out is set in any case; clear it. */
 pdag_status pdag_scheduler_run(const pdag_run_setup *setup, pdag_comm *comm,
                                pdag_run_result *result_out);
 void pdag_run_result_clear(pdag_run_result *result);
@@ -137,7 +159,8 @@ pdag_status pdag_scheduler_decode(const pdag_run_setup *setup, pdag_comm *comm,
 
 /** Send STOP with the exit status to all workers and take what they still send
  *  until each has said GONE (whose counters go into `result`, which may be NULL)
- *  or `seconds` are over: then PDAG_ERR_COMM, naming a silent worker. */
+ *  or is lost, or `seconds` are over: then PDAG_ERR_COMM, naming a silent worker.
+ *  Workers that `result` calls hung are not waited for longer than a second. */
 pdag_status pdag_run_stop_workers(pdag_comm *comm, int exit_status,
                                   double seconds, pdag_run_result *result);
 

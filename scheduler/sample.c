@@ -98,6 +98,7 @@ static void begin_round(pdag_sample *s, size_t round)
     sweep->end = s->window.end;
     sweep->next = sweep->begin;
     sweep->decided = false;
+    sweep->n_done = 0;
     sweep->n_passed = 0;
     sweep->grown_old = 0.0;
     sweep->grown_new = 0.0;

@@ -211,7 +211,7 @@ static void complete_round(pdag_sample *s)
     restart_if_grown(s, sweep);
     if (s->plan->measure_variance && s->round == 0)
         pdag_sample_measure_variance(s, sweep);
-    if (s->plan->barrier)
+    if (s->n_sweeps == 1)
         pdag_sample_go_on_after(s, sweep);
     s->round++;
     s->n_sweeps--;

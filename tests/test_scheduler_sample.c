@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "scheduler/sample.h"
+#include "scheduler/sample_save.h"
 #include "tests/fake_workers.h"
 #include "tests/run_bench.h"
 
@@ -82,23 +83,56 @@ static void describe(const pdag_sample *sample, outcome *o)
             o->history[k][r.history[k].begin + i] = r.history[k].residual[i];
 }
 
-/* Answer tasks in an order drawn from `random` (0: in order) till the end. */
-static void drive(const run_bench *b, uint32_t random, outcome *o)
+static pdag_sample *fresh(const pdag_sample_plan *plan)
 {
-    pdag_sample_plan plan;
+    pdag_sample *sample;
+
+    ck_assert(pdag_sample_create(plan, 0, 5, NULL, NULL, &sample) == PDAG_OK);
+    return sample;
+}
+
+/* The sample goes into a checkpoint and another one comes out; tasks that were out
+   are forgotten. */
+static void break_off(const pdag_sample_plan *plan, pdag_sample **sample, queue *q)
+{
+    pdag_checkpoint *cp = pdag_checkpoint_create("job", 3);
+    pdag_sample *other = fresh(plan);
+
+    ck_assert_msg(pdag_sample_save(*sample, cp) == PDAG_OK, "%s",
+                  pdag_error_text());
+    ck_assert_msg(pdag_sample_load(other, cp) == PDAG_OK, "%s", pdag_error_text());
+    pdag_checkpoint_destroy(cp);
+    pdag_sample_destroy(*sample);
+    *sample = other;
+    q->sample = other;
+    q->n = 0;
+}
+
+/* Answer tasks in an order drawn from `random` (0: in order) till the end.  With
+   `others`, the sample is broken off now and then, and goes on in another one,
+   which may be of another policy. */
+static void drive(const run_bench *b, const run_bench *others, uint32_t random,
+                  outcome *o)
+{
+    pdag_sample_plan plan[2];
     pdag_sample *sample;
     queue q = {.n = 0};
 
     memset(o, 0, sizeof *o);
-    ck_assert_msg(pdag_sample_plan_create(&b->setup, &plan) == PDAG_OK, "%s",
-                  pdag_error_text());
-    ck_assert(pdag_sample_create(&plan, 0, 5, NULL, NULL, &sample) == PDAG_OK);
+    for (int i = 0; i < 2; i++)
+        ck_assert_msg(pdag_sample_plan_create(i == 0 || others == NULL
+                                                  ? &b->setup : &others->setup,
+                                              &plan[i]) == PDAG_OK,
+                      "%s", pdag_error_text());
+    sample = fresh(&plan[0]);
     q.sample = sample;
     while (pdag_sample_stop(sample) == PDAG_STOPPED_NOT) {
         size_t at = 0;
         size_t round;
         size_t block;
 
+        if (others != NULL && next_random(&random) % 6 == 0)
+            break_off(&plan[next_random(&random) % 2], &sample, &q);
         pdag_sample_each_ready(sample, note_ready, &q);
         ck_assert_msg(q.n > 0, "nothing is ready, and it has not ended");
         if (random != 0)
@@ -114,7 +148,8 @@ static void drive(const run_bench *b, uint32_t random, outcome *o)
     describe(sample, o);
     o->overlaps = q.overlaps;
     pdag_sample_destroy(sample);
-    pdag_sample_plan_clear(&plan);
+    pdag_sample_plan_clear(&plan[0]);
+    pdag_sample_plan_clear(&plan[1]);
 }
 
 static void check_same(const outcome *a, const outcome *b, const char *what)
@@ -165,21 +200,26 @@ static size_t overlaps_of(size_t i, unsigned orders)
     outcome *barrier = pdag_xcalloc(1, sizeof *barrier);
     outcome *dataflow = pdag_xcalloc(1, sizeof *dataflow);
     run_bench b;
+    run_bench d;
 
     run_bench_open(&b, n_set, set);
-    drive(&b, 0, barrier);
+    drive(&b, NULL, 0, barrier);
     ck_assert_uint_eq(barrier->overlaps, 0);
-    drive(&b, 77, dataflow);
+    drive(&b, NULL, 77, dataflow);
     check_same(barrier, dataflow, what);
-    run_bench_close(&b);
     set[n_set - 1] = "policy=dataflow";
-    run_bench_open(&b, n_set, set);
+    run_bench_open(&d, n_set, set);
     for (uint32_t order = 0; order < orders; order++) {
-        drive(&b, order == 0 ? 0 : order * 2654435761u + (uint32_t)i, dataflow);
+        uint32_t random = order * 2654435761u + (uint32_t)i;
+
+        drive(&d, NULL, order == 0 ? 0 : random, dataflow);
         check_same(barrier, dataflow, what);
         overlaps += dataflow->overlaps;
+        drive(&d, &b, random, dataflow);
+        check_same(barrier, dataflow, what);
     }
     run_bench_close(&b);
+    run_bench_close(&d);
     free(barrier);
     free(dataflow);
     free(what);
@@ -223,6 +263,64 @@ START_TEST(what_looks_ahead_refuses_dataflow)
 }
 END_TEST
 
+START_TEST(what_looks_ahead_can_be_broken_off)
+{
+    static const char *const wish[][2] = {
+        {"solver.method=anderson", "solver.history=3"},
+        {"solver.method=newton", "solver.window=6"},
+        {"solver.method=triangular-anderson", "solver.restart=1.01"},
+        {"solver.method=secant", "solver.measure_variance=true"},
+        {"solver.method=secant", "solver.slope=bands"}};
+    const char *set[] = {wish[_i][0], wish[_i][1], "sampler.steps=18",
+                         "sampler.kind=ddpm", "block_rows=4"};
+    outcome *whole = pdag_xcalloc(1, sizeof *whole);
+    outcome *parts = pdag_xcalloc(1, sizeof *parts);
+    run_bench b;
+
+    run_bench_open(&b, 5, set);
+    drive(&b, NULL, 0, whole);
+    for (uint32_t order = 1; order < 20; order++) {
+        drive(&b, &b, order * 2654435761u, parts);
+        check_same(whole, parts, wish[_i][0]);
+    }
+    run_bench_close(&b);
+    free(whole);
+    free(parts);
+}
+END_TEST
+
+START_TEST(another_jobs_checkpoint_is_refused)
+{
+    static const char *const other[] = {"sampler.steps=20", "solver.window=5",
+                                        "solver.history=2", "block_rows=3",
+                                        "sampler.kind=dpmpp-2m",
+                                        "solver.method=picard"};
+    const char *set[] = {"sampler.steps=18", "solver.window=9",
+                         "solver.method=secant", other[_i]};
+    pdag_checkpoint *cp = pdag_checkpoint_create("job", 3);
+    pdag_sample_plan plan;
+    pdag_sample *sample;
+    run_bench b;
+
+    run_bench_open(&b, 4, set);
+    ck_assert(pdag_sample_plan_create(&b.setup, &plan) == PDAG_OK);
+    sample = fresh(&plan);
+    ck_assert(pdag_sample_save(sample, cp) == PDAG_OK);
+    pdag_sample_destroy(sample);
+    pdag_sample_plan_clear(&plan);
+    run_bench_close(&b);
+
+    run_bench_open(&b, 3, set);
+    ck_assert(pdag_sample_plan_create(&b.setup, &plan) == PDAG_OK);
+    sample = fresh(&plan);
+    ck_assert_int_eq(pdag_sample_load(sample, cp), PDAG_ERR_FORMAT);
+    pdag_sample_destroy(sample);
+    pdag_sample_plan_clear(&plan);
+    run_bench_close(&b);
+    pdag_checkpoint_destroy(cp);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("scheduler_sample");
@@ -234,6 +332,8 @@ int main(void)
     tcase_add_loop_test(tcase, any_order_gives_the_numbers_of_a_barrier, 0,
                         (int)N_CASES);
     tcase_add_loop_test(tcase, what_looks_ahead_refuses_dataflow, 0, 4);
+    tcase_add_loop_test(tcase, what_looks_ahead_can_be_broken_off, 0, 5);
+    tcase_add_loop_test(tcase, another_jobs_checkpoint_is_refused, 0, 6);
     suite_add_tcase(suite, tcase);
     runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
