@@ -5,6 +5,8 @@
 #include <time.h>
 
 #include "base/mem.h"
+#include "cli/chart.h"
+#include "cli/page.h"
 
 #ifndef PDAG_VERSION
 #define PDAG_VERSION "unknown"
@@ -12,75 +14,11 @@
 
 #define MOST_PICTURES 32 /* columns */
 
-/* Colours: light first, and dark where the reader's system is; of the same hues. */
-static const char style[] =
-    ":root{color-scheme:light dark;--ground:#fff;--panel:#f3f4f6;--ink:#1b1f24;"
-    "--soft:#57606a;--grid:#d8dde3;--c0:#0b62c4;--c1:#b3500b;--c2:#1a7f37;"
-    "--c3:#8a2fb8;--c4:#c21f4b;--c5:#00707a;--c6:#7a6200;--c7:#59595f}\n"
-    "@media(prefers-color-scheme:dark){:root{--ground:#14171b;--panel:#1e2329;"
-    "--ink:#e6e9ed;--soft:#9aa4af;--grid:#363d46;--c0:#6fb1ff;--c1:#f0994d;"
-    "--c2:#56c271;--c3:#cf92f2;--c4:#ff7b9c;--c5:#4cc9d4;--c6:#d8bb3e;"
-    "--c7:#b4b9c1}}\n"
-    "body{margin:0 auto;max-width:82rem;padding:1rem 1.25rem 3rem;"
-    "background:var(--ground);color:var(--ink);"
-    "font:16px/1.5 system-ui,\"Liberation Sans\",sans-serif}\n"
-    "h1{font-size:1.6rem;margin:.5rem 0}h2{font-size:1.2rem;margin:2rem 0 .5rem}\n"
-    "p,dd,dt{max-width:60rem}.soft{color:var(--soft);font-size:.9rem}\n"
-    "dl{display:grid;grid-template-columns:max-content 1fr;gap:.15rem 1rem;"
-    "margin:0}dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere}\n"
-    ".wide{overflow-x:auto}.wide:focus-visible{outline:2px solid var(--c0)}\n"
-    "table{border-collapse:collapse}th,td{padding:.3rem .7rem;text-align:right;"
-    "white-space:nowrap}tbody tr{border-top:1px solid var(--grid)}"
-    "th[scope=row],thead th:first-child{text-align:left;font-weight:500}\n"
-    "thead th{color:var(--soft);font-weight:500;vertical-align:bottom}"
-    "td{font-variant-numeric:tabular-nums}td.best{font-weight:700}\n"
-    "figure{margin:0}figcaption{font-size:.9rem;margin-bottom:.25rem}\n"
-    ".charts,.maps{display:grid;gap:1.5rem;"
-    "grid-template-columns:repeat(auto-fit,minmax(min(100%,25rem),1fr))}\n"
-    "svg{display:block;width:100%;height:auto;font-size:14px}"
-    ".map,.scale svg{font-size:10px}"
-    "svg text{fill:var(--soft)}svg.key{display:inline-block;width:32px;height:14px;"
-    "margin-right:.5rem;vertical-align:-1px}\n"
-    ".scale{max-width:28rem;margin-top:1rem}.ground{fill:var(--panel)}"
-    ".map image{image-rendering:pixelated}.spot{fill:transparent}"
-    ".spot:hover{fill:rgb(255 255 255/.25)}\n"
-    ".grid{stroke:var(--grid)}.bound{stroke:var(--soft);stroke-dasharray:5 4}"
-    ".curve{fill:none;stroke:currentColor;stroke-width:1.8}"
-    ".mark{fill:currentColor;stroke:var(--ground)}\n"
-    ".s0{color:var(--c0)}.s1{color:var(--c1)}.s2{color:var(--c2)}"
-    ".s3{color:var(--c3)}.s4{color:var(--c4)}.s5{color:var(--c5)}"
-    ".s6{color:var(--c6)}.s7{color:var(--c7)}\n"
-    ".pictures td,.pictures th{padding:.25rem;text-align:center}"
-    ".pictures th[scope=row]{text-align:left;padding-right:.75rem;"
-    "position:sticky;left:0;background:var(--ground);white-space:normal;"
-    "min-width:10rem;max-width:14rem;overflow-wrap:anywhere}"
-    ".pictures img{display:block;width:80px;height:auto;margin:0 auto}"
-    ".word{white-space:nowrap}.pictures td{font-size:.8rem;color:var(--soft)}\n";
-
-static void add_head(pdag_text *page)
-{
-    pdag_text_add(page,
-                  "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n"
-                  "<meta charset=\"utf-8\"/>\n"
-                  "<meta name=\"viewport\" "
-                  "content=\"width=device-width, initial-scale=1\"/>\n"
-                  "<meta http-equiv=\"Content-Security-Policy\" "
-                  "content=\"default-src 'none'; img-src data:; "
-                  "style-src 'unsafe-inline'\"/>\n"
-                  "<title>picard-dag: solvers compared</title>\n"
-                  "<style>\n%s</style>\n</head>\n<body>\n<main>\n", style);
-}
-
 /* Facts of the job. */
-
-static void open_fact(pdag_text *page, const char *name)
-{
-    pdag_text_add(page, "<dt>%s</dt><dd>", name);
-}
 
 static void add_model(const pdag_job *job, pdag_text *page)
 {
-    open_fact(page, "Model");
+    pdag_page_fact("Model", page);
     if (job->gaussian.present)
         pdag_text_add(page, "the oracle, a mixture of %lld Gaussians",
                       (long long)job->gaussian.modes);
@@ -94,14 +32,14 @@ static void add_prompts(const pdag_compare *c, pdag_text *page)
     size_t n_prompts = c->n_cases / c->n_seeds;
 
     if (c->cases[0].name[0] != '\0') {
-        open_fact(page, n_prompts > 1 ? "Prompts" : "Prompt");
+        pdag_page_fact(n_prompts > 1 ? "Prompts" : "Prompt", page);
         for (size_t p = 0; p < n_prompts; p++) {
             pdag_text_add(page, p > 0 ? "; " : "");
             pdag_text_add_escaped(page, c->cases[p * c->n_seeds].name);
         }
         pdag_text_add(page, "</dd>\n");
     }
-    open_fact(page, c->n_seeds > 1 ? "Seeds" : "Seed");
+    pdag_page_fact(c->n_seeds > 1 ? "Seeds" : "Seed", page);
     pdag_text_add(page, "%llu", (unsigned long long)c->cases[0].seed);
     if (c->n_seeds > 1)
         pdag_text_add(page, " to %llu",
@@ -120,26 +58,26 @@ static void add_facts(const pdag_compare *c, pdag_text *page)
     strftime(when, sizeof when, "%Y-%m-%d %H:%M UTC", &utc);
     pdag_text_add(page, "<dl>\n");
     add_model(job, page);
-    open_fact(page, "Sampler");
+    pdag_page_fact("Sampler", page);
     pdag_text_add_escaped(page, job->sampler.kind);
     pdag_text_add(page, ", %lld steps", (long long)job->sampler.steps);
     if (job->sampler.eta > 0.0)
         pdag_text_add(page, ", eta %g", job->sampler.eta);
     pdag_text_add(page, "</dd>\n");
     if (job->guidance_scale > 1.0) {
-        open_fact(page, "Guidance");
+        pdag_page_fact("Guidance", page);
         pdag_text_add(page, "%g</dd>\n", job->guidance_scale);
     }
     add_prompts(c, page);
-    open_fact(page, "Window");
+    pdag_page_fact("Window", page);
     if (job->solver.window > 0)
         pdag_text_add(page, "%lld rows</dd>\n", (long long)job->solver.window);
     else
         pdag_text_add(page, "all rows</dd>\n");
-    open_fact(page, "Stop rule");
+    pdag_page_fact("Stop rule", page);
     pdag_text_add_escaped(page, job->solver.stop);
     pdag_text_add(page, ", tolerance %g</dd>\n", job->solver.tolerance);
-    open_fact(page, "Run");
+    pdag_page_fact("Run", page);
     pdag_text_add(page, "%d rank%s, ", c->n_ranks, c->n_ranks == 1 ? "" : "s");
     pdag_text_add_escaped(page, c->device);
     pdag_text_add(page, ", picard-dag %s, %s</dd>\n</dl>\n", PDAG_VERSION, when);
@@ -181,7 +119,7 @@ static void add_table(const pdag_compare *c, pdag_text *page)
     pdag_text_add(page, "</tr></thead>\n<tbody>\n");
     for (size_t i = 0; i < c->n_solvers; i++) {
         pdag_text_add(page, "<tr><th scope=\"row\">");
-        pdag_compare_chart_key(i, page);
+        pdag_chart_key(i, page);
         pdag_text_add_escaped(page, c->solver[i].name);
         pdag_text_add(page, "</th>");
         for (int q = 0; q < PDAG_COMPARE_COLUMNS; q++) {
@@ -202,7 +140,7 @@ static void add_legend(const pdag_compare *c, pdag_text *page)
     pdag_text_add(page, "<p>");
     for (size_t i = 0; i < c->n_solvers; i++) {
         pdag_text_add(page, "<span class=\"word\">");
-        pdag_compare_chart_key(i, page);
+        pdag_chart_key(i, page);
         pdag_text_add_escaped(page, c->solver[i].name);
         pdag_text_add(page, "</span>&#8195; ");
     }
@@ -275,7 +213,7 @@ static void add_name(const pdag_compare *c, size_t solver, pdag_text *page)
             *end = '\0';
         pdag_text_add(page, "<span class=\"word\">");
         if (word == copy)
-            pdag_compare_chart_key(solver, page);
+            pdag_chart_key(solver, page);
         pdag_text_add_escaped(page, word);
         pdag_text_add(page, end != NULL ? ":</span><wbr/>" : "</span>");
         word = end != NULL ? end + 1 : NULL;
@@ -340,8 +278,7 @@ pdag_status pdag_compare_page(const pdag_compare *c, pdag_text *page)
 {
     pdag_status status;
 
-    add_head(page);
-    pdag_text_add(page, "<h1>Solvers compared</h1>\n");
+    pdag_page_begin("Solvers compared", page);
     add_facts(c, page);
     add_table(c, page);
     add_charts(c, page);
@@ -352,6 +289,6 @@ pdag_status pdag_compare_page(const pdag_compare *c, pdag_text *page)
                   c->n_cases > 1 ? " First prompt and seed." : "");
     status = pdag_compare_maps(c, page);
     add_pictures(c, page);
-    pdag_text_add(page, "</main>\n</body>\n</html>\n");
+    pdag_page_end(page);
     return status;
 }

@@ -28,9 +28,6 @@ void pdag_compare_chart(const pdag_compare *c, pdag_chart_value value,
  *  most N (what a sequential run takes); 0 of a sequential one. */
 size_t pdag_compare_longest(const pdag_compare *c, size_t solver, size_t n_cases);
 
-/** The mark and line of a solver in the charts, as SVG, for legends. */
-void pdag_compare_chart_key(size_t solver, pdag_text *page);
-
 /** <figure> of every solver's residuals in the first case, step x round, as one
  *  pixel a row and round; then the colour legend. */
 pdag_status pdag_compare_maps(const pdag_compare *c, pdag_text *page);

@@ -12,48 +12,73 @@
 
 #include "base/mem.h"
 
-static pdag_status write_all(int fd, const char *path, const void *bytes,
-                             size_t n_bytes)
+struct pdag_file {
+    char *path, *temporary;
+    int fd;
+};
+
+pdag_status pdag_file_begin(const char *folder, const char *name,
+                            pdag_file **file_out)
+{
+    pdag_file *file = pdag_xcalloc(1, sizeof *file);
+    pdag_status status;
+
+    file->path = pdag_xasprintf("%s/%s", folder, name);
+    file->temporary = pdag_xasprintf("%s/.%s.%ld", folder, name, (long)getpid());
+    file->fd = open(file->temporary, O_WRONLY | O_CREAT | O_TRUNC, 0666);
+    if (file->fd >= 0) {
+        *file_out = file;
+        return PDAG_OK;
+    }
+    status = pdag_error(PDAG_ERR_IO, "%s: %s", file->path, strerror(errno));
+    free(file->temporary);
+    free(file->path);
+    free(file);
+    return status;
+}
+
+pdag_status pdag_file_add(pdag_file *file, const void *bytes, size_t n_bytes)
 {
     const char *at = bytes;
 
     while (n_bytes > 0) {
-        ssize_t wrote = write(fd, at, n_bytes);
+        ssize_t wrote = write(file->fd, at, n_bytes);
 
         if (wrote < 0 && errno == EINTR)
             continue;
         if (wrote < 0)
-            return pdag_error(PDAG_ERR_IO, "%s: %s", path, strerror(errno));
+            return pdag_error(PDAG_ERR_IO, "%s: %s", file->path, strerror(errno));
         at += wrote;
         n_bytes -= (size_t)wrote;
     }
-    if (fsync(fd) != 0 && errno != EINVAL && errno != EROFS)
-        return pdag_error(PDAG_ERR_IO, "%s: %s", path, strerror(errno));
     return PDAG_OK;
+}
+
+pdag_status pdag_file_end(pdag_file *file, pdag_status status)
+{
+    if (status == PDAG_OK && fsync(file->fd) != 0 && errno != EINVAL &&
+        errno != EROFS)
+        status = pdag_error(PDAG_ERR_IO, "%s: %s", file->path, strerror(errno));
+    if (close(file->fd) != 0 && status == PDAG_OK)
+        status = pdag_error(PDAG_ERR_IO, "%s: %s", file->path, strerror(errno));
+    if (status == PDAG_OK && rename(file->temporary, file->path) != 0)
+        status = pdag_error(PDAG_ERR_IO, "%s: %s", file->path, strerror(errno));
+    if (status != PDAG_OK)
+        unlink(file->temporary);
+    free(file->temporary);
+    free(file->path);
+    free(file);
+    return status;
 }
 
 pdag_status pdag_file_write(const char *folder, const char *name,
                             const void *bytes, size_t n_bytes)
 {
-    char *path = pdag_xasprintf("%s/%s", folder, name);
-    char *temporary = pdag_xasprintf("%s/.%s.%ld", folder, name, (long)getpid());
-    int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC, 0666);
-    pdag_status status;
+    pdag_file *file;
+    pdag_status status = pdag_file_begin(folder, name, &file);
 
-    if (fd < 0) {
-        status = pdag_error(PDAG_ERR_IO, "%s: %s", path, strerror(errno));
-    } else {
-        status = write_all(fd, path, bytes, n_bytes);
-        if (close(fd) != 0 && status == PDAG_OK)
-            status = pdag_error(PDAG_ERR_IO, "%s: %s", path, strerror(errno));
-        if (status == PDAG_OK && rename(temporary, path) != 0)
-            status = pdag_error(PDAG_ERR_IO, "%s: %s", path, strerror(errno));
-        if (status != PDAG_OK)
-            unlink(temporary);
-    }
-    free(temporary);
-    free(path);
-    return status;
+    return status == PDAG_OK
+               ? pdag_file_end(file, pdag_file_add(file, bytes, n_bytes)) : status;
 }
 
 static pdag_status try_to_write(const char *folder)

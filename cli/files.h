@@ -15,6 +15,16 @@ extern "C" {
 pdag_status pdag_file_write(const char *folder, const char *name,
                             const void *bytes, size_t n_bytes);
 
+/** The same piece by piece.  *file_out goes to pdag_file_end() whatever comes. */
+typedef struct pdag_file pdag_file;
+
+pdag_status pdag_file_begin(const char *folder, const char *name,
+                            pdag_file **file_out);
+pdag_status pdag_file_add(pdag_file *file, const void *bytes, size_t n_bytes);
+/** `status`: of what was written; the file appears only where it is PDAG_OK, and
+ *  it comes back. */
+pdag_status pdag_file_end(pdag_file *file, pdag_status status);
+
 /** Make the folder and its parents; one that is there is fine.  Also tries that
  *  a file can be made in it.  PDAG_ERR_ARG naming the folder. */
 pdag_status pdag_folder_make(const char *folder);

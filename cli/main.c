@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cli/cli.h"
+#include "cli/signals.h"
 #include "comm/mpi.h"
 #include "scheduler/run.h"
 
@@ -15,7 +16,9 @@ static const pdag_command *const commands[] = {
     &pdag_command_run,
     &pdag_command_verify,
     &pdag_command_compare,
+    &pdag_command_plan,
     &pdag_command_inspect,
+    &pdag_command_report,
     &pdag_command_info,
     NULL,
 };
@@ -115,8 +118,10 @@ int main(int argc, char **argv)
     pdag_comm *comm = NULL;
     int rank;
     int exit_status;
-    pdag_status status = pdag_mpi_start(&rank, &cli.n_ranks);
+    pdag_status status;
 
+    pdag_signals_hold();
+    status = pdag_mpi_start(&rank, &cli.n_ranks);
     if (status == PDAG_OK)
         status = pdag_mpi_comm_create(&comm);
     if (status != PDAG_OK) {
@@ -126,11 +131,12 @@ int main(int argc, char **argv)
     if (rank > 0) {
         exit_status = pdag_cli_remote(comm);
     } else {
+        pdag_signals_release();
         cli.ranks = comm;
         exit_status = dispatch(&cli, argc, argv);
         exit_status = close_stdout(exit_status);
         exit_status = release_ranks(&cli, exit_status);
     }
-    pdag_mpi_finish();
+    pdag_mpi_finish(exit_status);
     return exit_status;
 }

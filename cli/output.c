@@ -35,7 +35,8 @@ static bool is_ours(const char *name)
 {
     static const char *const files[] = {"run.json", "verify.json", "compare.csv",
                                         "compare-ends.csv", "compare.html",
-                                        "compare.json"};
+                                        "compare.json", "trace.json",
+                                        "report.html"};
     static const char *const endings[] = {".png", ".npy", ".trajectory.npy"};
     size_t digits;
 
@@ -74,7 +75,29 @@ static size_t each_result(const char *folder, int (*take)(const char *path))
     return n;
 }
 
-/* Whether this report is of the same job, apart from where it writes. */
+/* Fields that change no value of a result go; both jobs are resolved. */
+static void leave_values(json_t *job)
+{
+    json_object_del(job, "output");
+    json_object_del(job, "policy");
+    json_object_del(json_object_get(job, "model"), "delay_ms");
+}
+
+bool pdag_output_same_job(const pdag_job *a, const pdag_job *b)
+{
+    json_t *one = pdag_job_to_json(a);
+    json_t *other = pdag_job_to_json(b);
+    bool same;
+
+    leave_values(one);
+    leave_values(other);
+    same = json_equal(one, other) == 1;
+    json_decref(one);
+    json_decref(other);
+    return same;
+}
+
+/* Whether this report is of the same job, apart from what changes no value. */
 static bool report_of_job(const char *path, const json_t *ours)
 {
     pdag_json there;
@@ -85,7 +108,7 @@ static bool report_of_job(const char *path, const json_t *ours)
         return false;
     theirs = json_object_get(there.root, "job");
     if (json_is_object(theirs))
-        json_object_del(theirs, "output");
+        leave_values(theirs);
     same = json_equal(ours, theirs) == 1;
     pdag_json_clear(&there);
     return same;
@@ -101,7 +124,7 @@ static bool same_job(const char *folder, const pdag_job *job)
     bool same = true;
     bool any = false;
 
-    json_object_del(ours, "output");
+    leave_values(ours);
     for (size_t i = 0; i < sizeof reports / sizeof reports[0]; i++) {
         char *path = pdag_xasprintf("%s/%s", folder, reports[i]);
 
@@ -116,11 +139,11 @@ static bool same_job(const char *folder, const pdag_job *job)
 }
 
 pdag_status pdag_output_open(const pdag_setup *setup, const char *command,
-                             bool save_trajectory, bool force,
+                             bool save_trajectory, bool force, bool resumed,
                              pdag_output *output_out)
 {
     const char *folder = setup->job->output;
-    bool same = same_job(folder, setup->job);
+    bool same = resumed || same_job(folder, setup->job);
     bool there = access(folder, F_OK) == 0;
     pdag_output output;
     pdag_status status;
@@ -149,8 +172,10 @@ void pdag_output_clear(pdag_output *output)
 {
     json_decref(output->samples);
     json_decref(output->verify);
+    json_decref(output->prediction);
     output->samples = NULL;
     output->verify = NULL;
+    output->prediction = NULL;
 }
 
 void pdag_output_withdraw(pdag_output *output)
@@ -267,7 +292,8 @@ static json_t *sample_json(const pdag_sample_result *r, const char *image,
 pdag_status pdag_output_sample(pdag_output *o, const pdag_sample_result *r)
 {
     const float *final = r->trajectory + r->n_rows * r->dim;
-    bool sound = r->stop != PDAG_STOPPED_FAILED;
+    bool sound = r->stop != PDAG_STOPPED_FAILED &&
+                 r->stop != PDAG_STOPPED_STOPPED;
     char image[64];
     char state[64];
     char trajectory[64];
@@ -371,6 +397,8 @@ pdag_status pdag_output_run(pdag_output *o, const pdag_session *session,
         "samples", sorted_samples(o->samples));
     if (root != NULL && o->verify != NULL)
         json_object_set(root, "verify", o->verify);
+    if (root != NULL && o->prediction != NULL)
+        json_object_set(root, "prediction", o->prediction);
     status = pdag_output_json(o, "run.json", root);
     json_decref(root);
     return status;

@@ -22,16 +22,21 @@ typedef struct pdag_output {
     char started[32];   /* RFC 3339 */
     double began;       /* pdag_seconds() */
     json_t *samples;    /* array, in order of ending */
-    json_t *verify;     /* block of run.json, owned, or NULL */
+    json_t *verify;     /* block of run.json, owned, or NULL, as the next */
+    json_t *prediction;
     bool made_folder;   /* the folder was not there before */
     bool replace;       /* remove the old results before the first new one */
 } pdag_output;
 
+/** Whether two resolved jobs have the same results: all fields but `output`,
+ *  `policy` and `model.delay_ms` are the same. */
+bool pdag_output_same_job(const pdag_job *a, const pdag_job *b);
+
 /** Make the folder; refuse one that holds other results unless `force`, which
- *  removes those when the first new one is there.  PDAG_ERR_ARG names the
- *  folder. */
+ *  removes those when the first new one is there, or `resumed`: it is known to hold
+ *  a part of this job's.  PDAG_ERR_ARG names the folder. */
 pdag_status pdag_output_open(const pdag_setup *setup, const char *command,
-                             bool save_trajectory, bool force,
+                             bool save_trajectory, bool force, bool resumed,
                              pdag_output *output_out);
 void pdag_output_clear(pdag_output *output);
 

@@ -2,6 +2,7 @@
 
 #include "cli/cli.h"
 #include "cli/setup.h"
+#include "cli/signals.h"
 #include "comm/mpi.h"
 #include "worker/worker.h"
 
@@ -37,6 +38,7 @@ int pdag_cli_remote(pdag_comm *comm)
     pdag_msg *msg = NULL;
     pdag_status status = PDAG_OK;
 
+    pdag_signals_ignore();
     while (status == PDAG_OK && msg == NULL) {
         int peer;
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/fatal.h"
+#include "cli/signals.h"
 #include "comm/mpi.h"
 
 pdag_status pdag_session_check(const pdag_setup *setup, bool dedicated)
@@ -29,6 +30,7 @@ static void *local_worker_main(void *argument)
     pdag_local_worker *local = argument;
     int exit_status;
 
+    pdag_signals_hold(); /* they are the main thread's */
     /* It reports its failures to the scheduler; one that keeps it from doing so
        leaves nothing to wait for. */
     if (pdag_worker_run(&local->config, local->endpoint, &exit_status) !=

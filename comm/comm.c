@@ -2,11 +2,8 @@
 
 #include <time.h>
 
-/* Spinning hides the wake-up time of short tasks; the naps grow to a length that
-   eight waiting ranks on two cores do not notice. */
+/* Spinning hides the wake-up time of short tasks. */
 #define SPIN_SECONDS 40e-6
-#define FIRST_NAP_SECONDS 30e-6
-#define LONGEST_NAP_SECONDS 500e-6
 
 double pdag_seconds(void)
 {
@@ -27,11 +24,18 @@ void pdag_nap(double seconds)
     nanosleep(&pause, NULL);
 }
 
+double pdag_nap_longer(double seconds)
+{
+    double longer = 1.5 * seconds;
+
+    return longer < PDAG_NAP_LONGEST ? longer : PDAG_NAP_LONGEST;
+}
+
 pdag_status pdag_comm_wait(pdag_comm *comm, double seconds, int *peer_out,
                            pdag_msg **msg_out)
 {
     double begin = pdag_seconds();
-    double nap = FIRST_NAP_SECONDS;
+    double nap = PDAG_NAP_FIRST;
 
     for (;;) {
         pdag_status status = comm->ops->receive(comm, peer_out, msg_out);
@@ -44,8 +48,12 @@ pdag_status pdag_comm_wait(pdag_comm *comm, double seconds, int *peer_out,
             return PDAG_OK;
         if (waited < SPIN_SECONDS)
             continue;
-        pdag_nap(nap);
-        nap = nap * 1.5 < LONGEST_NAP_SECONDS ? nap * 1.5 : LONGEST_NAP_SECONDS;
+        if (comm->ops->wait != NULL) {
+            comm->ops->wait(comm, seconds - waited);
+        } else {
+            pdag_nap(nap);
+            nap = pdag_nap_longer(nap);
+        }
     }
 }
 
@@ -62,7 +70,7 @@ pdag_status pdag_comm_flush(pdag_comm *comm, double seconds)
         if (pdag_seconds() - begin > seconds)
             return pdag_error(PDAG_ERR_COMM, "a message was not taken within "
                               "%g seconds", seconds);
-        pdag_nap(LONGEST_NAP_SECONDS);
+        pdag_nap(PDAG_NAP_LONGEST);
     }
 }
 

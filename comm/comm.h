@@ -4,7 +4,12 @@
  *  Three implementations: loopback.c (threads of one process; tests, and rank 0's
  *  own worker), mpi.c (one worker a rank; the only file that knows MPI), join.c
  *  (rank 0's view: its own worker and the ranks as one list).  None of the calls
- *  waits for the other side, and none is collective.  One thread per endpoint. */
+ *  waits for the other side, and none is collective.  One thread per endpoint.
+ *
+ *  A worker that ends without having sent GONE is lost.  Where the transport can
+ *  survive that, the scheduler receives LOST from it, once, after all that came
+ *  from it; what is sent to it afterwards is dropped with PDAG_OK.  A scheduler
+ *  that ends while a worker needs it is PDAG_ERR_LOST at the worker. */
 #ifndef PDAG_COMM_COMM_H
 #define PDAG_COMM_COMM_H
 
@@ -30,16 +35,27 @@ struct pdag_comm_ops {
      *  memory is freed when the transport is done with it.  PDAG_ERR_COMM. */
     pdag_status (*send)(pdag_comm *comm, int peer, pdag_msg *msg);
     /** Next message, or NULL when none is there; the caller frees it.
-     *  Messages of one sender come in the order sent.  PDAG_ERR_COMM. */
+     *  Messages of one sender come in the order sent.  PDAG_ERR_COMM,
+     *  PDAG_ERR_LOST. */
     pdag_status (*receive)(pdag_comm *comm, int *peer_out, pdag_msg **msg_out);
     /** Whether all that was sent has left this side. */
     pdag_status (*flushed)(pdag_comm *comm, int *flushed_out);
+    /** Sleep until a message may be there, `seconds` at most; returns early at
+     *  will.  NULL: nothing tells this side, so it must look again and again. */
+    void (*wait)(pdag_comm *comm, double seconds);
     void (*destroy)(pdag_comm *comm); /* drops what was not sent */
 };
 
+/** The naps of an endpoint that must look again and again grow from the first to
+ *  the longest, which eight waiting ranks on two cores do not notice. */
+#define PDAG_NAP_FIRST 30e-6
+#define PDAG_NAP_LONGEST 500e-6
+double pdag_nap_longer(double seconds);
+
 /** receive(), waiting up to `seconds`: spins some tens of microseconds, then
- *  sleeps in short naps, so that a waiting rank does not burn the core that
- *  another rank's network needs.  *msg_out is NULL when the time is over. */
+ *  sleeps until a message wakes it, or in short naps, so that a waiting rank does
+ *  not burn the core that another rank's network needs.  *msg_out is NULL when
+ *  the time is over. */
 pdag_status pdag_comm_wait(pdag_comm *comm, double seconds, int *peer_out,
                            pdag_msg **msg_out);
 

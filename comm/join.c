@@ -9,7 +9,8 @@
 typedef struct joined {
     pdag_comm comm;
     pdag_comm *part[2];
-    int next; /* part asked first at the next receive, so that none starves */
+    int next;   /* part asked first at the next receive, so that none starves */
+    double nap; /* seconds of the next one */
 } joined;
 
 static pdag_status join_send(pdag_comm *comm, int peer, pdag_msg *msg)
@@ -38,8 +39,10 @@ static pdag_status join_receive(pdag_comm *comm, int *peer_out,
         if (status != PDAG_OK)
             return status;
         j->next = 1 - which;
-        if (*msg_out != NULL)
+        if (*msg_out != NULL) {
             *peer_out = which == 0 ? peer : peer + j->part[0]->n_workers;
+            j->nap = PDAG_NAP_FIRST;
+        }
     }
     return PDAG_OK;
 }
@@ -59,6 +62,20 @@ static pdag_status join_flushed(pdag_comm *comm, int *flushed_out)
     return PDAG_OK;
 }
 
+/* One part can be slept on; the other must be looked at after a short while. */
+static void join_wait(pdag_comm *comm, double seconds)
+{
+    joined *j = (joined *)comm;
+    pdag_comm *bell = j->part[j->part[0]->ops->wait != NULL ? 0 : 1];
+    double nap = seconds < j->nap ? seconds : j->nap;
+
+    if (bell->ops->wait != NULL)
+        bell->ops->wait(bell, nap);
+    else
+        pdag_nap(nap);
+    j->nap = pdag_nap_longer(j->nap);
+}
+
 static void join_destroy(pdag_comm *comm)
 {
     joined *j = (joined *)comm;
@@ -73,6 +90,7 @@ static const pdag_comm_ops join_ops = {
     .send = join_send,
     .receive = join_receive,
     .flushed = join_flushed,
+    .wait = join_wait,
     .destroy = join_destroy,
 };
 
@@ -91,6 +109,7 @@ pdag_status pdag_join_create(pdag_comm *first, pdag_comm *second,
     j->comm.n_workers = first->n_workers + second->n_workers;
     j->part[0] = first;
     j->part[1] = second;
+    j->nap = PDAG_NAP_FIRST;
     *comm_out = &j->comm;
     return PDAG_OK;
 }

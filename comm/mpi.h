@@ -22,11 +22,18 @@ pdag_status pdag_mpi_start(int *rank_out, int *size_out);
  *  *comm_out is NULL when size is 1.  Collective. */
 pdag_status pdag_mpi_comm_create(pdag_comm **comm_out);
 
-/** MPI_Finalize.  Collective: every rank must come here. */
-void pdag_mpi_finish(void);
+/** The end, of every rank: MPI_Finalize, which is collective.  Where ranks may
+ *  die the process ends here instead, with this exit status (Open MPI's
+ *  MPI_Finalize hangs or crashes after a death). */
+void pdag_mpi_finish(int exit_status);
 
 /** End all ranks now, with this exit status; the last resort. */
 void pdag_mpi_abort(int exit_status);
+
+/** Whether this MPI library can go on after a rank's death (ULFM), and whether
+ *  this process was started so: `mpirun --with-ft ulfm`. */
+int pdag_mpi_has_ulfm(void);
+int pdag_mpi_survives(void);
 
 /** "Open MPI v4.1.4 ..." or "none"; borrowed, for `info` and run.json. */
 const char *pdag_mpi_version(void);

@@ -22,13 +22,24 @@ pdag_status pdag_mpi_comm_create(pdag_comm **comm_out)
     return PDAG_OK;
 }
 
-void pdag_mpi_finish(void)
+void pdag_mpi_finish(int exit_status)
 {
+    (void)exit_status;
 }
 
 void pdag_mpi_abort(int exit_status)
 {
     exit(exit_status);
+}
+
+int pdag_mpi_has_ulfm(void)
+{
+    return 0;
+}
+
+int pdag_mpi_survives(void)
+{
+    return 0;
 }
 
 const char *pdag_mpi_version(void)

@@ -12,6 +12,10 @@
 #include "proto/job_fields.h"
 
 #define MAX_JOB_BYTES ((size_t)64 << 20)
+/* Two bytes can stand for a hundred of memory, and protobuf-c copies the lists of
+   a group once more each time that the group is given. */
+#define MAX_VALUES (3 * (size_t)PDAG_JOB_MAX_LIST)
+#define MAX_GROUPS 100
 
 static const char is_no_job[] = "not a picard-dag job (a pdag.Job message)";
 
@@ -102,6 +106,21 @@ static pdag_status check_text(const char *group,
     return PDAG_OK;
 }
 
+/* What was seen of a job so far. */
+typedef struct tally {
+    size_t n_values, n_groups;
+} tally;
+
+/* Values of a packed list: a varint ends at a byte below 128. */
+static size_t count_packed(const wire *value)
+{
+    size_t n = 0;
+
+    for (const uint8_t *at = value->at; at < value->end; at++)
+        n += *at < 0x80;
+    return n;
+}
+
 static bool is_packed(const ProtobufCFieldDescriptor *field, unsigned type)
 {
     return field->label == PROTOBUF_C_LABEL_REPEATED &&
@@ -109,17 +128,35 @@ static bool is_packed(const ProtobufCFieldDescriptor *field, unsigned type)
            wire_type_of(field->type) != PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED;
 }
 
+static pdag_status check_tally(const char *group,
+                               const ProtobufCFieldDescriptor *field,
+                               unsigned type, const wire *value, tally *seen)
+{
+    seen->n_values += is_packed(field, type) ? count_packed(value) : 1;
+    if (field->type == PROTOBUF_C_TYPE_MESSAGE &&
+        field->label != PROTOBUF_C_LABEL_REPEATED)
+        seen->n_groups++;
+    if (seen->n_values > MAX_VALUES)
+        return pdag_error(PDAG_ERR_FORMAT, "%s%s: more than %zu values in a job",
+                          group, field->name, MAX_VALUES);
+    if (seen->n_groups > MAX_GROUPS)
+        return pdag_error(PDAG_ERR_FORMAT, "%s%s: more than %d groups in a job",
+                          group, field->name, MAX_GROUPS);
+    return PDAG_OK;
+}
+
 /* group: "" or "sampler.", in front of field names.  Recursion is as deep as
    job.proto nests messages. */
 static pdag_status check_wire(wire in, const char *group,
-                              const ProtobufCMessageDescriptor *message)
+                              const ProtobufCMessageDescriptor *message,
+                              tally *seen)
 {
     while (in.at < in.end) {
         const ProtobufCFieldDescriptor *field;
         uint64_t tag;
         unsigned type;
         wire value;
-        pdag_status status = PDAG_OK;
+        pdag_status status;
 
         if (!read_varint(&in, &tag) || tag >> 3 == 0 || tag >> 32 != 0)
             return pdag_error(PDAG_ERR_FORMAT, "%s", is_no_job);
@@ -136,12 +173,15 @@ static pdag_status check_wire(wire in, const char *group,
         if (type != wire_type_of(field->type) && !is_packed(field, type))
             return pdag_error(PDAG_ERR_FORMAT, "%s%s: wrong wire type; %s",
                               group, field->name, is_no_job);
+        status = check_tally(group, field, type, &value, seen);
+        if (status != PDAG_OK)
+            return status;
         if (field->type == PROTOBUF_C_TYPE_STRING) {
             status = check_text(group, field, &value);
         } else if (field->type == PROTOBUF_C_TYPE_MESSAGE) {
             char *inner = pdag_xasprintf("%s%s.", group, field->name);
 
-            status = check_wire(value, inner, field->descriptor);
+            status = check_wire(value, inner, field->descriptor, seen);
             free(inner);
         }
         if (status != PDAG_OK)
@@ -268,8 +308,9 @@ static pdag_status decode(pdag_job *job, const char *base, size_t n_bytes,
                           const uint8_t *bytes)
 {
     wire all = {bytes, bytes + n_bytes};
+    tally seen = {0, 0};
     Pdag__Job *message;
-    pdag_status status = check_wire(all, "", &pdag__job__descriptor);
+    pdag_status status = check_wire(all, "", &pdag__job__descriptor, &seen);
     size_t i;
 
     if (status != PDAG_OK) {

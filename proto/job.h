@@ -143,6 +143,9 @@ json_t *pdag_job_to_json(const pdag_job *job);
 char *pdag_job_fields_markdown(void);
 /** One line per field: name, type, default (for `run --help-fields`). */
 char *pdag_job_fields_text(void);
+/** Default of the field of this name, written as for --set; "" where it is nothing
+ *  or depends on the model or the method; NULL: there is no such field. */
+const char *pdag_job_field_default(const char *name);
 
 #ifdef __cplusplus
 }

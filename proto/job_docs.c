@@ -117,3 +117,12 @@ char *pdag_job_fields_text(void)
 {
     return all_fields("", false);
 }
+
+const char *pdag_job_field_default(const char *name)
+{
+    const pdag_job_field *field = pdag_job_field_find(name);
+
+    if (field == NULL)
+        return NULL;
+    return field->fallback != NULL ? field->fallback : "";
+}

@@ -108,6 +108,8 @@ typedef struct pdag_run_setup {
                               known who is ready (kept up to date); NULL for the
                               first */
     const pdag_checkpoint *resume; /* go on from there, or NULL; of the same job */
+    const bool *ended;     /* [samples] of those that had ended then, which need not
+                              be made again; NULL: all */
     double checkpoint_seconds; /* between two save() calls; 0: only when stopping */
     double task_seconds;   /* a worker that takes longer for a task is taken for
                               hung; 0: many times what such tasks have taken */

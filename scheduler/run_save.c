@@ -138,6 +138,8 @@ static pdag_status take_sample(pdag_run *r, size_t index, uint64_t phase)
 {
     pdag_status status = PDAG_OK;
 
+    if (phase == PDAG_ENDED && r->setup->ended != NULL && !r->setup->ended[index])
+        return PDAG_OK; /* its results are gone */
     if (phase == PDAG_ENDED) {
         r->slot[index].phase = PDAG_ENDED;
         r->unfinished_samples--;

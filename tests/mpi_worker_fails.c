@@ -60,6 +60,6 @@ int main(int argc, char **argv)
         pdag_comm_flush(comm, 10.0);
     }
     pdag_comm_destroy(comm);
-    pdag_mpi_finish();
+    pdag_mpi_finish(ok ? 0 : 1);
     return ok ? 0 : 1;
 }

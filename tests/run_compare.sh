@@ -28,24 +28,8 @@ has() { # file, text
     grep -q -- "$2" "$out/$1" || complain "no '$2' in $1"
 }
 
-check_page() {
-    page=$1
-    if command -v xmllint > /dev/null; then
-        xmllint --noout "$page" || complain "$page is not well-formed"
-    fi
-    for tag in html head body main table svg figure; do
-        [ "$(grep -o "<$tag[ >]" "$page" | wc -l)" = \
-            "$(grep -o "</$tag>" "$page" | wc -l)" ] ||
-            complain "$page: <$tag> and </$tag> differ in number"
-    done
-    grep -Eq 'https?:|<script|<link|@import|url\(' "$page" &&
-        complain "$page loads something, or has a script"
-    grep -Eo '(src|href)="[^"]{0,16}' "$page" |
-        grep -v '="data:image/png;' > "$out/links"
-    [ -s "$out/links" ] && complain "$page: $(head -n 1 "$out/links")"
-    grep -q '<html lang=' "$page" || complain "$page says no language"
-    grep -E '<img ' "$page" | grep -vq ' alt="' && complain "a picture without alt"
-}
+# shellcheck source=tests/page_checks.sh
+. "$src/tests/page_checks.sh"
 
 # The default list, two seeds, on one process; a row for each.
 # shellcheck disable=SC2086
@@ -91,16 +75,7 @@ grep -q '^sequential,rocket,8,4,4,[34],[34],4,' "$out/sd/compare.csv" ||
     complain "the sequential row: $(grep '^seq' "$out/sd/compare.csv")"
 [ "$(grep -o 'alt="picard, round ' "$out/sd/compare.html" | wc -l)" -ge 2 ] ||
     complain "the page has no pictures of picard's rounds"
-browser=$(command -v chromium || command -v chromium-browser)
-if [ -n "$browser" ]; then
-    "$browser" --headless --no-sandbox --disable-gpu --user-data-dir="$out/chrome" \
-        --dump-dom "file://$out/sd/compare.html" > "$out/dom" 2> /dev/null ||
-        complain "the browser does not take the page"
-    has dom 'Residual maps'
-    has dom '</html>'
-else
-    echo "no chromium: the page was not rendered"
-fi
+render_page "$out/sd/compare.html" 'Residual maps'
 
 # Misuse, told before anything starts.
 expect 2 "$PICARD_DAG" compare "$job" --solvers picard,frob -o "$out/never"

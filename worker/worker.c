@@ -188,17 +188,18 @@ static pdag_status check_task(const worker *w, const pdag_msg *msg)
     const pdag_msg_header *h = &msg->header;
     const char *text = pdag_msg_payload_const(msg);
     size_t bytes = (size_t)h->payload_bytes;
-    int fits = 1;
+    int fits = 0;
 
     if (h->kind == PDAG_MSG_TASK)
         fits = bytes == h->n_rows * (w->dim + 1) * sizeof(float);
     else if (h->kind == PDAG_MSG_DECODE)
         fits = bytes == w->dim * sizeof(float);
-    else
+    else if (h->kind == PDAG_MSG_ENCODE)
         fits = bytes >= 2 && text[bytes - 1] == '\0' &&
                memchr(text, '\0', bytes - 1) != NULL;
     if (!fits)
-        return pdag_error(PDAG_ERR_COMM, "task of kind %u has %zu bytes",
+        return pdag_error(PDAG_ERR_COMM,
+                          "worker: message of kind %u with %zu bytes is no task",
                           h->kind, bytes);
     return PDAG_OK;
 }

@@ -1,0 +1,276 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "cli/plan.h"
+#include "comm/message.h"
+#include "scheduler/inflight.h"
+#include "solvers/solver.h"
+
+/* cli/plan_make.c: the numbers of a plan. */
+
+/* Nothing is worth changing a job for below this share of its time. */
+#define WORTH 0.05
+
+/* Memory. */
+
+static bool adds_noise(const pdag_transition *tr)
+{
+    for (size_t i = 0; i < tr->n_rows; i++)
+        if (tr->c[i] != 0.0)
+            return true;
+    return false;
+}
+
+/* States that one sample holds at rank 0, as scheduler/sample_make.c and
+   solvers/history.c make them. */
+static double states_of_sample(const pdag_plan *plan)
+{
+    const pdag_transition *tr = plan->setup->transition;
+    const pdag_solver_ops *solver =
+        pdag_solver_find(plan->setup->job->solver.method);
+    double n = (double)tr->n_rows;
+    double w = (double)plan->shape.window;
+    double states = n + 1 + 2 * w + 4; /* x; f and x_new; e, z, scratch */
+    double history = (double)plan->setup->job->solver.history;
+
+    if (tr->n_terms > 1)
+        states += n + w;
+    if (adds_noise(tr))
+        states += n;
+    if (solver->uses_history && history > 1)
+        states += 2 * w * (history - 1);
+    return states;
+}
+
+static void fill_memory(pdag_plan *plan)
+{
+    const pdag_setup *setup = plan->setup;
+    pdag_plan_memory *m = &plan->memory;
+    double state = (double)setup->dim * sizeof(float);
+    double block = (double)plan->shape.block_rows * (state + sizeof(float)) +
+                   sizeof(pdag_msg_header);
+    double open = (double)plan->result.most_open;
+    double weight = setup->precision == PDAG_PRECISION_BFLOAT16 ||
+                            setup->precision == PDAG_PRECISION_FLOAT16
+                        ? 2.0 : 4.0;
+    bool evaluates = !plan->options.dedicated;
+    pdag_run_setup run;
+
+    pdag_setup_run(setup, &run);
+    m->weights = setup->has_model ? weight * (double)setup->info.n_parameters
+                                  : state * (double)setup->job->gaussian.modes;
+    m->samples = open * state * states_of_sample(plan);
+    if (setup->noise != NULL)
+        m->samples += state * (double)setup->job->samples;
+    if (setup->start != NULL)
+        m->samples += state * (double)setup->job->samples *
+                      (double)(setup->transition->n_rows + 1);
+    m->conditions = open * (double)run.cond_floats * sizeof(float);
+    /* Two tasks and an answer for each worker on each side. */
+    m->messages = (PDAG_TASKS_PER_WORKER + 1) * block;
+    m->rank_0 = m->samples + m->conditions + m->messages * plan->n_workers;
+    m->others = m->weights + m->conditions + m->messages;
+    if (evaluates)
+        m->rank_0 += m->others;
+    if (plan->options.n_ranks == 1)
+        m->others = 0.0;
+}
+
+/* Times. */
+
+/* A row in sequence: to a worker and back, and its update. */
+static double row_in_sequence(const pdag_plan *plan)
+{
+    return pdag_speeds_task(&plan->speeds, 1) + 2 * plan->speeds.local_latency +
+           plan->speeds.update;
+}
+
+static pdag_status forecast(const pdag_plan *plan, const pdag_shape *shape,
+                            const pdag_paths *paths, double *seconds_out)
+{
+    pdag_sim_result result;
+    pdag_status status = pdag_forecast(plan->setup, shape, paths, &plan->speeds,
+                                       plan->n_workers, plan->options.dedicated,
+                                       &result);
+
+    if (status == PDAG_OK)
+        *seconds_out = result.seconds_sample;
+    if (status == PDAG_OK)
+        pdag_sim_result_clear(&result);
+    return status;
+}
+
+static pdag_status fill_sequential(pdag_plan *plan)
+{
+    pdag_shape shape = plan->shape;
+    pdag_paths paths;
+    pdag_status status;
+
+    shape.window = 1;
+    shape.block_rows = 1;
+    shape.roll = false;
+    shape.max_rounds = shape.n_rows;
+    plan->sequential = (double)shape.n_samples *
+                       (double)pdag_shape_most_rounds(&shape) *
+                       row_in_sequence(plan);
+    plan->sequential_on_all = plan->sequential;
+    if (shape.n_samples == 1 || plan->n_workers == 1)
+        return PDAG_OK;
+    status = pdag_paths_make(plan->setup, &shape, &plan->costs, 0, &paths);
+    if (status != PDAG_OK)
+        return status;
+    status = forecast(plan, &shape, &paths, &plan->sequential_on_all);
+    pdag_paths_clear(&paths);
+    return status;
+}
+
+/* The choice. */
+
+/* The job with this window and these blocks: what it comes to.  Rounds as the default
+   says for a job that is as hard as this one is known to be. */
+static pdag_status try_choice(const pdag_plan *plan, size_t window,
+                              size_t block_rows, pdag_plan_choice *choice_out)
+{
+    pdag_plan_choice choice = {window, block_rows, plan->paths.rounds, 0.0};
+    pdag_shape shape = plan->shape;
+    pdag_paths paths;
+    pdag_status status;
+
+    shape.window = window;
+    shape.block_rows = block_rows;
+    shape.roll = shape.roll && window > 1;
+    shape.max_rounds = shape.n_rows;
+    if (window != plan->shape.window)
+        choice.rounds = pdag_shape_default_rounds(
+            &shape, pdag_shape_hardness(&plan->shape,
+                                        (double)plan->paths.rounds));
+    status = pdag_paths_make(plan->setup, &shape, &plan->costs, choice.rounds,
+                             &paths);
+    if (status != PDAG_OK)
+        return status;
+    status = forecast(plan, &shape, &paths, &choice.seconds);
+    pdag_paths_clear(&paths);
+    if (status == PDAG_OK)
+        *choice_out = choice;
+    return status;
+}
+
+/* The window that P workers of b rows fill, W = P b, for every b whose cost is
+   known; all rows at once where that is.  Of equals the first, which is the
+   smallest. */
+static pdag_status choose(pdag_plan *plan)
+{
+    const pdag_cost *cost = &plan->speeds.cost;
+    size_t n = plan->shape.n_rows;
+    size_t most = cost->n_seconds > 1 ? cost->n_seconds : 1;
+    pdag_status status = PDAG_OK;
+
+    for (size_t b = 1; status == PDAG_OK && b <= most && b <= n; b++) {
+        bool known = b <= cost->n_seconds && cost->seconds[b - 1] > 0.0;
+        size_t windows[2] = {(size_t)plan->n_workers * b, n};
+
+        if (windows[0] > n)
+            windows[0] = n;
+        for (int i = 0; status == PDAG_OK && i < (known ? 2 : 1); i++) {
+            pdag_plan_choice choice;
+
+            if ((b > 1 && !known) || (i == 1 && windows[0] == n))
+                continue;
+            status = try_choice(plan, windows[i], b, &choice);
+            if (status == PDAG_OK && (plan->chosen.window == 0 ||
+                                      choice.seconds < plan->chosen.seconds))
+                plan->chosen = choice;
+        }
+    }
+    return status;
+}
+
+/* Words. */
+
+static const char *workers_word(int n)
+{
+    return n == 1 ? "worker" : "workers";
+}
+
+static void advise(pdag_plan *plan)
+{
+    double now = plan->result.seconds_sample;
+    double best = plan->chosen.seconds < now ? plan->chosen.seconds : now;
+    double in_sequence = plan->sequential_on_all;
+    const pdag_plan_choice *c = &plan->chosen;
+
+    if (now <= 0.0)
+        plan->advice = pdag_xstrdup("there is nothing left to sample");
+    else if (in_sequence <= best * (1 + WORTH / 5) && plan->shape.n_samples > 1)
+        plan->advice = pdag_xasprintf(
+            "sequential sampling is the better choice: %zu samples keep %d %s "
+            "busy, %.3g s with solver.method=sequential and %.3g s as it is",
+            plan->shape.n_samples, plan->n_workers,
+            workers_word(plan->n_workers), in_sequence, now);
+    else if (in_sequence <= best * (1 + WORTH / 5))
+        plan->advice = pdag_xasprintf(
+            "sequential sampling is the better choice on %d %s: %.3g s with "
+            "solver.method=sequential and %.3g s as it is", plan->n_workers,
+            workers_word(plan->n_workers), in_sequence, now);
+    else if (c->seconds < now * (1 - WORTH) && in_sequence <= now)
+        plan->advice = pdag_xasprintf(
+            "as it is, sequential sampling is faster (%.3g s and %.3g s): set "
+            "solver.window=%zu and block_rows=%zu for about %.3g s", in_sequence,
+            now, c->window, c->block_rows, c->seconds);
+    else if (c->seconds < now * (1 - WORTH))
+        plan->advice = pdag_xasprintf(
+            "set solver.window=%zu and block_rows=%zu: about %.3g s instead of "
+            "%.3g s, %.3g times as fast as in sequence", c->window, c->block_rows,
+            c->seconds, now, plan->sequential / c->seconds);
+    else
+        plan->advice = pdag_xasprintf(
+            "run it as it is: %.3g times as fast as in sequence",
+            plan->sequential / now);
+}
+
+pdag_status pdag_plan_make(const pdag_setup *setup,
+                           const pdag_plan_options *options,
+                           pdag_plan *plan_out)
+{
+    pdag_plan plan;
+    pdag_status status;
+
+    memset(&plan, 0, sizeof plan);
+    plan.setup = setup;
+    plan.options = *options;
+    plan.n_workers = options->n_ranks - (options->dedicated ? 1 : 0);
+    status = pdag_shape_make(setup, &plan.shape);
+    if (status != PDAG_OK)
+        return status;
+    plan.costs = pdag_costs_read(setup);
+    plan.speeds = pdag_speeds_make(setup, &plan.costs, options->task_seconds,
+                                   plan.n_workers);
+    status = pdag_paths_make(setup, &plan.shape, &plan.costs, options->rounds,
+                             &plan.paths);
+    if (status == PDAG_OK)
+        status = pdag_forecast(setup, &plan.shape, &plan.paths, &plan.speeds,
+                               plan.n_workers, options->dedicated, &plan.result);
+    if (status == PDAG_OK)
+        status = fill_sequential(&plan);
+    if (status == PDAG_OK)
+        status = choose(&plan);
+    if (status != PDAG_OK) {
+        pdag_plan_clear(&plan);
+        return status;
+    }
+    fill_memory(&plan);
+    advise(&plan);
+    *plan_out = plan;
+    return PDAG_OK;
+}
+
+void pdag_plan_clear(pdag_plan *plan)
+{
+    pdag_costs_clear(&plan->costs);
+    pdag_paths_clear(&plan->paths);
+    pdag_speeds_clear(&plan->speeds);
+    pdag_sim_result_clear(&plan->result);
+    free(plan->advice);
+    memset(plan, 0, sizeof *plan);
+}
