@@ -66,6 +66,12 @@ static void do_task(fake_worker *w, const pdag_msg *task)
     w->random = w->random * 1664525u + 1013904223u;
     if (w->jitter > 0)
         pdag_nap(1e-4 * (double)((w->random >> 16) % w->jitter));
+    if (w->tasks == w->hang_at)
+        pdag_nap(w->hang_seconds);
+    if (w->tasks == w->die_at) {
+        w->dead = 1;
+        return;
+    }
     if (w->tasks == w->fail_at)
         fail(w, task);
     else
@@ -96,6 +102,10 @@ void fake_worker_loop(fake_worker *w)
             do_task(w, msg);
         }
         pdag_msg_free(msg);
+        if (w->dead) {
+            pdag_comm_destroy(w->endpoint); /* as the process's end would */
+            return;
+        }
     }
     pdag_comm_send_plain(w->endpoint, 0, PDAG_MSG_GONE, 0);
 }
@@ -129,13 +139,14 @@ void fake_crew_start(fake_crew *crew)
                                    &crew->worker[i]) == 0);
 }
 
-void fake_crew_end(fake_crew *crew, int exit_status)
+void fake_crew_end(fake_crew *crew, int exit_status, pdag_run_result *result)
 {
     PDAG_ASSERT(pdag_run_stop_workers(crew->scheduler, exit_status, 30.0,
-                                      NULL) == PDAG_OK);
+                                      result) == PDAG_OK);
     for (int i = 0; i < crew->n; i++) {
         pthread_join(crew->worker[i].thread, NULL);
-        pdag_comm_destroy(crew->worker[i].endpoint);
+        if (!crew->worker[i].dead)
+            pdag_comm_destroy(crew->worker[i].endpoint);
     }
     pdag_comm_destroy(crew->scheduler);
 }

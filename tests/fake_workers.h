@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "comm/comm.h"
+#include "scheduler/run.h"
 
 #define FAKE_MAX_WORKERS 8
 
@@ -20,8 +21,12 @@ typedef struct fake_worker {
     int fail_at;        /* number of the task that fails, from 1; 0: none */
     int nan_at;         /* number of the task that gives a NaN */
     int repeat_results; /* every RESULT is sent twice */
+    int die_at;         /* number of the task at which its process ends */
+    int hang_at;        /* number of the task that takes hang_seconds longer */
+    double hang_seconds;
     int exit_status;    /* what STOP said */
     int tasks;
+    int dead;           /* the endpoint is gone */
 } fake_worker;
 
 typedef struct fake_crew {
@@ -39,7 +44,8 @@ void fake_worker_loop(fake_worker *worker);
 /** Create the star; set faults in crew->worker[], then start. */
 void fake_crew_create(fake_crew *crew, int n, size_t dim);
 void fake_crew_start(fake_crew *crew);
-/** STOP with this status, join the threads, free the star. */
-void fake_crew_end(fake_crew *crew, int exit_status);
+/** STOP with this status, join the threads, free the star.  result: of the run,
+ *  which knows who is lost; NULL where nobody is. */
+void fake_crew_end(fake_crew *crew, int exit_status, pdag_run_result *result);
 
 #endif

@@ -69,7 +69,7 @@ static pdag_status run_on(run_bench *b, fake_crew *crew, outcome *o)
     fake_crew_start(crew);
     status = pdag_scheduler_run(&b->setup, crew->scheduler, &result);
     pdag_run_result_clear(&result);
-    fake_crew_end(crew, status == PDAG_OK ? 0 : 1);
+    fake_crew_end(crew, status == PDAG_OK ? 0 : 1, NULL);
     return status;
 }
 

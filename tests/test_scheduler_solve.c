@@ -79,7 +79,7 @@ static pdag_status solve_from(const char *const *set, const float *start,
     fake_crew_start(&crew);
     status = pdag_scheduler_run(&b.setup, crew.scheduler, &result);
     pdag_run_result_clear(&result);
-    fake_crew_end(&crew, status == PDAG_OK ? 0 : 1);
+    fake_crew_end(&crew, status == PDAG_OK ? 0 : 1, NULL);
     run_bench_close(&b);
     return status;
 }
@@ -316,7 +316,7 @@ START_TEST(runs_share_their_workers)
     ck_assert_mem_eq(first.trajectory, second.trajectory, sizeof first.trajectory);
     pdag_run_result_clear(&one);
     pdag_run_result_clear(&two);
-    fake_crew_end(&crew, 0);
+    fake_crew_end(&crew, 0, NULL);
     run_bench_close(&b);
 }
 END_TEST
