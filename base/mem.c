@@ -41,6 +41,13 @@ void *pdag_xrealloc(void *old, size_t count, size_t size)
     return memory;
 }
 
+void *pdag_xgrow(void *old, size_t count, size_t size)
+{
+    if ((count & (count - 1)) != 0)
+        return old;
+    return pdag_xrealloc(old, count == 0 ? 1 : 2 * count, size);
+}
+
 char *pdag_xstrndup(const char *text, size_t bytes)
 {
     char *copy = pdag_xcalloc(bytes + 1, 1);

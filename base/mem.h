@@ -21,6 +21,10 @@ void *pdag_xcalloc(size_t count, size_t size);
 /** Grow or shrink an array; new bytes are not initialised; never NULL. */
 void *pdag_xrealloc(void *old, size_t count, size_t size);
 
+/** Room for one more element behind `count`, for arrays that only grow so, one by
+ *  one: doubles at powers of two, so that n elements take O(n); never NULL. */
+void *pdag_xgrow(void *old, size_t count, size_t size);
+
 /** Copy of a string, or of its first `bytes` bytes; never NULL. */
 char *pdag_xstrdup(const char *text);
 char *pdag_xstrndup(const char *text, size_t bytes);

@@ -41,6 +41,17 @@ static void show_backend(const pdag_backend_ops *ops)
     printf(any ? " (%s)\n" : " not usable here\n", description);
 }
 
+static void show_mpi(const pdag_cli *cli)
+{
+    printf("MPI             %s\n", pdag_mpi_version());
+    printf("ranks           %d\n", cli->n_ranks);
+    printf("a dead rank     %s\n",
+           !pdag_mpi_has_ulfm() ? "ends the run (this MPI has no ULFM)"
+           : pdag_mpi_survives()
+               ? "is done without"
+               : "ends the run, except under mpirun --with-ft ulfm");
+}
+
 static int command_info(pdag_cli *cli, int argc, char **argv)
 {
     if (argc == 2 && (strcmp(argv[1], "--help") == 0 ||
@@ -55,8 +66,7 @@ static int command_info(pdag_cli *cli, int argc, char **argv)
     }
     printf("picard-dag      %s\n", PDAG_VERSION);
     printf("built with      %s\n", PDAG_BUILD_FLAGS);
-    printf("MPI             %s\n", pdag_mpi_version());
-    printf("ranks           %d\n", cli->n_ranks);
+    show_mpi(cli);
     for (const pdag_backend_ops *const *b = pdag_backend_list(); *b != NULL; b++)
         show_backend(*b);
     for (const pdag_network_class *const *c = pdag_network_list(); *c != NULL;

@@ -99,9 +99,9 @@ const pdag_command pdag_command_report = {
     .arguments = "DIR",
     .summary = "Draw a finished run: DIR/report.html, one page of its own.",
     .options =
-        "Reads run.json of the folder, the pictures, and trace.json where the run\n"
-        "was traced (run --trace); writes report.html there and says so.  The page\n"
-        "has pictures, residuals by round, residual maps, the workers' timeline and\n"
-        "the job; it needs no network and no script.\n",
+        "Reads run.json of the folder, the pictures, and trace.json where the\n"
+        "run was traced (run --trace); writes report.html there and says so.  The\n"
+        "page has pictures, residuals by round, residual maps, the timeline of the\n"
+        "workers and the job; it needs no network and no script.\n",
     .run = command_report,
 };

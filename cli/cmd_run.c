@@ -247,6 +247,8 @@ static pdag_status sample_all(run_state *s)
     fill_run(s, &run);
     status = pdag_session_run(&s->session, &run);
     pdag_progress_close(&s->view);
+    if (status == PDAG_OK)
+        status = pdag_output_flush(&s->output);
     return status == PDAG_OK ? write_statistics(s) : status;
 }
 

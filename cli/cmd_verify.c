@@ -409,6 +409,8 @@ static int work(verify_state *s)
     facts all;
     pdag_status status = run_all(s);
 
+    if (status == PDAG_OK)
+        status = pdag_output_flush(&s->output);
     if (status == PDAG_OK) {
         all = summary(s);
         exit_status = verdict(&all);

@@ -223,18 +223,27 @@ void pdag_costs_clear(pdag_costs *costs)
 
 /* Its figures. */
 
-char *pdag_costs_worker_key(const pdag_setup *setup, const char *device)
+/* What a key begins with. */
+static char *worker_key(const pdag_setup *setup)
 {
     const pdag_job *job = setup->job;
 
-    char *key = pdag_xasprintf("%s %s delay %g: %s", job->model.precision,
-                               job->guidance_scale > 1.0 ? "guided" : "plain",
-                               job->model.delay_ms, device);
+    return pdag_xasprintf("%s %s delay %g: ", job->model.precision,
+                          job->guidance_scale > 1.0 ? "guided" : "plain",
+                          job->model.delay_ms);
+}
+
+char *pdag_costs_worker_key(const pdag_setup *setup, int n_workers,
+                            const char *device)
+{
+    char *begin = worker_key(setup);
+    char *key = pdag_xasprintf("%s%s, 1 of %d", begin, device, n_workers);
 
     /* The device's text came in a message; JSON takes UTF-8 only. */
     for (char *c = key; *c != '\0'; c++)
         if ((unsigned char)*c < 32 || (unsigned char)*c > 126)
             *c = '?';
+    free(begin);
     return key;
 }
 
@@ -261,7 +270,7 @@ char *pdag_costs_update_key(const pdag_setup *setup)
                           (long long)job->solver.history, job->solver.slope);
 }
 
-static json_t *member(json_t *object, const char *key)
+json_t *pdag_costs_member(json_t *object, const char *key)
 {
     json_t *inner = json_object_get(object, key);
 
@@ -274,7 +283,8 @@ static json_t *member(json_t *object, const char *key)
 
 json_t *pdag_costs_entry(pdag_costs *costs, const char *section, const char *key)
 {
-    json_t *entry = member(member(costs->root, section), key);
+    json_t *entry =
+        pdag_costs_member(pdag_costs_member(costs->root, section), key);
 
     json_object_set_new(entry, "used", json_integer(n_runs(costs)));
     return entry;
@@ -315,7 +325,7 @@ double pdag_costs_median(const json_t *list)
     for (size_t i = 0; i < json_array_size(list) && n < PDAG_COSTS_KEPT; i++) {
         double v = json_number_value(json_array_get(list, i));
 
-        if (isfinite(v) && v > 0.0)
+        if (isfinite(v) && v >= 0.0)
             value[n++] = v;
     }
     if (n == 0)
@@ -388,27 +398,45 @@ static size_t most_values(json_t *object)
     return most;
 }
 
+/* Seconds by rows into an array of n; what is not known stays. */
+static void read_table(json_t *object, size_t n, double *seconds)
+{
+    const char *key;
+    json_t *list;
+
+    json_object_foreach(object, key, list) {
+        double rows = strtod(key, NULL);
+
+        if (rows >= 1.0 && rows <= (double)n)
+            seconds[(size_t)rows - 1] = pdag_costs_median(list);
+    }
+}
+
 static bool read_cost(json_t *entry, pdag_cost *cost_out)
 {
     const char *device = json_string_value(json_object_get(entry, "device"));
+    json_t *tasks = json_object_get(entry, "task");
+    json_int_t n_workers = json_integer_value(json_object_get(entry, "workers"));
     pdag_cost cost;
     double *rows;
     double *seconds;
     size_t n;
 
     memset(&cost, 0, sizeof cost);
-    read_points(json_object_get(entry, "task"), &rows, &seconds, &n);
+    read_points(tasks, &rows, &seconds, &n);
     for (size_t i = 0; i < n; i++)
         if (rows[i] <= MOST_ROWS && (size_t)rows[i] > cost.n_seconds)
             cost.n_seconds = (size_t)rows[i];
-    if (n > 0 && cost.n_seconds > 0) {
+    if (cost.n_seconds > 0) {
         cost.seconds = pdag_xcalloc(cost.n_seconds, sizeof *cost.seconds);
-        for (size_t i = 0; i < n; i++)
-            if (rows[i] <= MOST_ROWS)
-                cost.seconds[(size_t)rows[i] - 1] = seconds[i];
+        cost.first = pdag_xcalloc(cost.n_seconds, sizeof *cost.first);
+        read_table(tasks, cost.n_seconds, cost.seconds);
+        read_table(json_object_get(entry, "first"), cost.n_seconds, cost.first);
         fit_line(n, rows, seconds, &cost.fixed, &cost.per_row);
         cost.device = pdag_xstrdup(device != NULL ? device : "unknown");
-        cost.n_runs = most_values(json_object_get(entry, "task"));
+        cost.n_runs = most_values(tasks);
+        cost.n_workers = n_workers > 0 && n_workers < 1000000 ? (int)n_workers
+                                                              : 1;
         cost.encode = pdag_costs_median(json_object_get(entry, "encode"));
         cost.decode = pdag_costs_median(json_object_get(entry, "decode"));
         *cost_out = cost;
@@ -426,25 +454,27 @@ static bool same_backend(const char *wanted, const char *used)
 }
 
 bool pdag_costs_worker(const pdag_costs *costs, const pdag_setup *setup,
-                       const char *device, pdag_cost *cost_out)
+                       int n_workers, pdag_cost *cost_out)
 {
-    char *begin = pdag_costs_worker_key(setup, device != NULL ? device : "");
-    const char *backend = setup->job->model.backend;
+    char *begin = worker_key(setup);
     json_t *found = NULL;
+    bool found_many = false; /* it is of as many workers */
     json_int_t newest = -1;
     const char *key;
     json_t *entry;
 
     json_object_foreach(json_object_get(costs->root, "workers"), key, entry) {
         json_int_t used = json_integer_value(json_object_get(entry, "used"));
-        const char *its = json_string_value(json_object_get(entry, "backend"));
+        bool many = json_integer_value(json_object_get(entry, "workers")) ==
+                    n_workers;
 
-        if (device != NULL ? strcmp(key, begin) != 0
-                           : strncmp(key, begin, strlen(begin)) != 0 ||
-                                 !same_backend(backend, its))
+        if (strncmp(key, begin, strlen(begin)) != 0 ||
+            !same_backend(setup->job->model.backend,
+                          json_string_value(json_object_get(entry, "backend"))))
             continue;
-        if (used > newest) {
+        if (many == found_many ? used > newest : many) {
             newest = used;
+            found_many = many;
             found = entry;
         }
     }
@@ -456,6 +486,7 @@ void pdag_cost_clear(pdag_cost *cost)
 {
     free(cost->device);
     free(cost->seconds);
+    free(cost->first);
     memset(cost, 0, sizeof *cost);
 }
 

@@ -38,35 +38,42 @@ void pdag_costs_write(pdag_costs *costs);
 void pdag_costs_clear(pdag_costs *costs);
 
 /** Where a job's figures are among those of its model; malloc'ed.  The first ends
- *  in a worker's device text. */
-char *pdag_costs_worker_key(const pdag_setup *setup, const char *device);
+ *  in a worker's device text; n_workers: how many there were, which may share the
+ *  device. */
+char *pdag_costs_worker_key(const pdag_setup *setup, int n_workers,
+                            const char *device);
 char *pdag_costs_rounds_key(const pdag_setup *setup);
 char *pdag_costs_update_key(const pdag_setup *setup);
 
 /** The object costs->root[section][key], made where it is not there; borrowed. */
 json_t *pdag_costs_entry(pdag_costs *costs, const char *section, const char *key);
+/** The object object[key], likewise. */
+json_t *pdag_costs_member(json_t *object, const char *key);
 /** Append to the list `name` of an object; the oldest of more than
  *  PDAG_COSTS_KEPT goes.  Takes `value`. */
 void pdag_costs_append(json_t *object, const char *name, json_t *value);
 void pdag_costs_add(json_t *object, const char *name, double value);
-/** Median of a list of positive numbers, or 0. */
+/** Median of a list of numbers that are not negative, or 0. */
 double pdag_costs_median(const json_t *list);
 
 /** What one kind of worker needs, as pdag_sim_worker has it. */
 typedef struct pdag_cost {
     char *device;    /* owned */
     size_t n_runs;   /* the figures are of, at most */
+    int n_workers;   /* that these runs had */
     size_t n_seconds;
     double *seconds; /* [n_seconds], owned; by rows, 0: not known */
+    double *first;   /* [n_seconds], owned; of a worker's first such task, 0: not
+                        known */
     double fixed, per_row; /* the line through them */
     double encode, decode; /* 0: not known */
 } pdag_cost;
 
-/** Of the kind of worker that this job's model ran on last, with the job's
- *  precision, guidance, delay and backend, or on `device` only where one is given.
+/** Of the kind of worker that this job's model ran on last - among n_workers of
+ *  them, if it ever did - with the job's precision, guidance, delay and backend.
  *  False where nothing is known.  Clear it. */
 bool pdag_costs_worker(const pdag_costs *costs, const pdag_setup *setup,
-                       const char *device, pdag_cost *cost_out);
+                       int n_workers, pdag_cost *cost_out);
 void pdag_cost_clear(pdag_cost *cost);
 
 /** Seconds of a message's way and bytes a second on it, between rank 0 and its own

@@ -42,17 +42,20 @@ static double guess_row_seconds(const pdag_setup *setup)
 static void use_row_seconds(pdag_speeds *speeds, double row_seconds)
 {
     free(speeds->cost.seconds);
+    free(speeds->cost.first);
     speeds->cost.seconds = NULL;
+    speeds->cost.first = NULL;
     speeds->cost.n_seconds = 0;
     speeds->cost.fixed = 0.0;
     speeds->cost.per_row = row_seconds;
 }
 
 static void fill_cost(const pdag_setup *setup, const pdag_costs *costs,
-                      double task_seconds, pdag_speeds *speeds)
+                      double task_seconds, int n_workers,
+                      pdag_speeds *speeds)
 {
     const pdag_job *job = setup->job;
-    bool known = pdag_costs_worker(costs, setup, NULL, &speeds->cost);
+    bool known = pdag_costs_worker(costs, setup, n_workers, &speeds->cost);
 
     if (task_seconds > 0.0) {
         use_row_seconds(speeds, task_seconds / (double)job->block_rows);
@@ -60,9 +63,11 @@ static void fill_cost(const pdag_setup *setup, const pdag_costs *costs,
         speeds->from = pdag_xstrdup("--task-seconds, in proportion to the rows");
     } else if (known) {
         speeds->source = PDAG_SOURCE_STORED;
-        speeds->from = pdag_xasprintf("%zu earlier run%s on %s",
+        speeds->from = pdag_xasprintf("%zu earlier run%s of %d worker%s on %s",
                                       speeds->cost.n_runs,
                                       speeds->cost.n_runs == 1 ? "" : "s",
+                                      speeds->cost.n_workers,
+                                      speeds->cost.n_workers == 1 ? "" : "s",
                                       speeds->cost.device);
     } else if (job->model.delay_ms > 0.0 && !setup->has_model) {
         use_row_seconds(speeds, job->model.delay_ms / 1e3);
@@ -85,7 +90,7 @@ pdag_speeds pdag_speeds_make(const pdag_setup *setup, const pdag_costs *costs,
     char *ranks = pdag_xasprintf("%d", n_workers);
 
     memset(&speeds, 0, sizeof speeds);
-    fill_cost(setup, costs, task_seconds, &speeds);
+    fill_cost(setup, costs, task_seconds, n_workers, &speeds);
     pdag_costs_link(costs, true, &speeds.local_latency, &speeds.local_bandwidth);
     pdag_costs_link(costs, false, &speeds.remote_latency,
                     &speeds.remote_bandwidth);
@@ -98,9 +103,13 @@ pdag_speeds pdag_speeds_make(const pdag_setup *setup, const pdag_costs *costs,
     }
     speeds.update = pdag_costs_update(costs, setup);
     if (speeds.source == PDAG_SOURCE_STORED)
-        speeds.ready_spread = pdag_costs_median(json_object_get(
+        speeds.late = pdag_costs_median(json_object_get(
             json_object_get(json_object_get(costs->root, "ready"), ranks),
-            "spread"));
+            "late"));
+    /* What comes and goes within a task is chance. */
+    if (2 * speeds.late <
+        pdag_speeds_task(&speeds, (size_t)setup->job->block_rows))
+        speeds.late = 0.0;
     free(ranks);
     return speeds;
 }
@@ -118,6 +127,7 @@ static pdag_sim_worker worker_of(const pdag_speeds *speeds, bool local)
     pdag_sim_worker worker = {
         .n_seconds = cost->n_seconds,
         .seconds = cost->seconds,
+        .first = cost->first,
         .fixed = cost->fixed,
         .per_row = cost->per_row,
         .encode = cost->encode,
@@ -161,9 +171,9 @@ void pdag_forecast_setup(const pdag_setup *setup, const pdag_shape *shape,
     pdag_setup_run(setup, &run);
     for (int w = 0; w < n_workers; w++) {
         worker_out[w] = worker_of(speeds, w == 0 && !dedicated);
-        if (n_workers > 1)
+        if (n_workers > 1) /* one after the other, the first at once */
             worker_out[w].ready_after =
-                speeds->ready_spread * w / (double)(n_workers - 1);
+                2 * speeds->late * w / (double)(n_workers - 1);
     }
     memset(sim_out, 0, sizeof *sim_out);
     sim_out->graph = pdag_graph_make(shape->n_rows, shape->block_rows);

@@ -65,15 +65,15 @@ typedef struct pdag_paths {
     char *from;          /* more about it, owned */
 } pdag_paths;
 
-/** The job's paths: with `rounds` rounds where that is not 0 (PDAG_ERR_ARG where the
- *  window does not allow it), else those of earlier runs, else as many as the
+/** The job's paths: with `rounds` rounds where that is not 0 (PDAG_ERR_ARG where
+ *  the window does not allow it), else those of earlier runs, else as many as the
  *  nearest earlier run or the default say. */
 pdag_status pdag_paths_make(const pdag_setup *setup, const pdag_shape *shape,
                             const pdag_costs *costs, size_t rounds,
                             pdag_paths *paths_out);
 void pdag_paths_clear(pdag_paths *paths);
 
-/** Windows of consecutive rounds that begin at these rows, malloc'ed: [n_rounds]. */
+/** Windows of rounds that begin at these rows: [n_rounds], malloc'ed. */
 pdag_sim_round *pdag_shape_rounds(const pdag_shape *shape, size_t n_rounds,
                                   const size_t *begin);
 
@@ -86,7 +86,8 @@ typedef struct pdag_speeds {
     double remote_latency, remote_bandwidth;
     bool links_known;
     double update;        /* seconds of U per row; 0: not known */
-    double ready_spread;  /* seconds from the first ready worker to the last */
+    double late;          /* mean of the workers' seconds from the first task until
+                             they were ready */
 } pdag_speeds;
 
 /** task_seconds: of a task of a whole block, 0 where not given.  n_workers: for
@@ -98,8 +99,8 @@ void pdag_speeds_clear(pdag_speeds *speeds);
 double pdag_speeds_task(const pdag_speeds *speeds, size_t n);
 
 /** The simulation of `shape` on n_workers such workers, of which the first is rank
- *  0's own thread unless `dedicated`.  Borrows paths; worker_out: [n_workers], given
- *  by the caller. */
+ *  0's own thread unless `dedicated`.  Borrows paths; worker_out: [n_workers],
+ *  given by the caller. */
 void pdag_forecast_setup(const pdag_setup *setup, const pdag_shape *shape,
                          const pdag_paths *paths, const pdag_speeds *speeds,
                          int n_workers, bool dedicated,

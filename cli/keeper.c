@@ -124,17 +124,19 @@ pdag_status pdag_keeper_open(pdag_keeper *k, pdag_output *output)
         status = pdag_store_remove(output->setup->job->output);
     if (k->report != NULL)
         json_array_extend(output->samples, k->report);
+    output->n_resumed = json_array_size(output->samples);
     return status == PDAG_OK
                ? pdag_store_open(output->setup->job->output, &k->store) : status;
 }
 
 static pdag_status add_report(const pdag_keeper *k, pdag_checkpoint *cp)
 {
-    char *text = json_dumps(k->output->samples,
-                            JSON_COMPACT | JSON_REAL_PRECISION(17));
+    json_t *written = pdag_output_written(k->output);
+    char *text = json_dumps(written, JSON_COMPACT | JSON_REAL_PRECISION(17));
     void *room;
     pdag_status status;
 
+    json_decref(written);
     if (text == NULL)
         return pdag_error(PDAG_ERR_INTERNAL, "the report of the samples cannot be "
                           "written as text");

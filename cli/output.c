@@ -170,6 +170,8 @@ pdag_status pdag_output_open(const pdag_setup *setup, const char *command,
 
 void pdag_output_clear(pdag_output *output)
 {
+    pdag_writer_close(output->writer);
+    output->writer = NULL;
     json_decref(output->samples);
     json_decref(output->verify);
     json_decref(output->prediction);
@@ -194,7 +196,22 @@ static void make_room(pdag_output *output)
 
 /* One sample. */
 
-static pdag_status write_npy(const pdag_output *o, const char *name,
+/* The files of one sample, on their way to the disk; arrays owned. */
+typedef struct sample_files {
+    const pdag_setup *setup;
+    size_t index, n_states;
+    float *state, *trajectory, *picture; /* each may be NULL */
+} sample_files;
+
+static void files_destroy(sample_files *files)
+{
+    free(files->state);
+    free(files->trajectory);
+    free(files->picture);
+    free(files);
+}
+
+static pdag_status write_npy(const pdag_setup *setup, const char *name,
                              const float *data, size_t n_rows)
 {
     size_t dims[PDAG_MAX_DIMS];
@@ -205,20 +222,20 @@ static pdag_status write_npy(const pdag_output *o, const char *name,
 
     if (n_rows > 0)
         dims[n_dims++] = n_rows;
-    for (int d = 0; d < o->setup->n_state_dims; d++)
-        dims[n_dims++] = o->setup->state_dims[d];
+    for (int d = 0; d < setup->n_state_dims; d++)
+        dims[n_dims++] = setup->state_dims[d];
     status = pdag_npy_encode(data, n_dims, dims, &bytes, &n_bytes);
     if (status != PDAG_OK)
         return status;
-    status = pdag_file_write(o->setup->job->output, name, bytes, n_bytes);
+    status = pdag_file_write(setup->job->output, name, bytes, n_bytes);
     free(bytes);
     return status;
 }
 
-static pdag_status write_picture(const pdag_output *o, const char *name,
+static pdag_status write_picture(const pdag_setup *setup, const char *name,
                                  const float *picture)
 {
-    const pdag_pipeline_info *info = &o->setup->info;
+    const pdag_pipeline_info *info = &setup->info;
     void *bytes;
     size_t n_bytes;
     pdag_status status =
@@ -227,9 +244,107 @@ static pdag_status write_picture(const pdag_output *o, const char *name,
 
     if (status != PDAG_OK)
         return status;
-    status = pdag_file_write(o->setup->job->output, name, bytes, n_bytes);
+    status = pdag_file_write(setup->job->output, name, bytes, n_bytes);
     free(bytes);
     return status;
+}
+
+/* On the writer's thread. */
+static pdag_status write_files(void *argument)
+{
+    sample_files *files = argument;
+    char name[64];
+    pdag_status status = PDAG_OK;
+
+    snprintf(name, sizeof name, "sample-%03zu.npy", files->index);
+    if (files->state != NULL)
+        status = write_npy(files->setup, name, files->state, 0);
+    snprintf(name, sizeof name, "sample-%03zu.trajectory.npy", files->index);
+    if (status == PDAG_OK && files->trajectory != NULL)
+        status = write_npy(files->setup, name, files->trajectory, files->n_states);
+    snprintf(name, sizeof name, "sample-%03zu.png", files->index);
+    if (status == PDAG_OK && files->picture != NULL)
+        status = write_picture(files->setup, name, files->picture);
+    files_destroy(files);
+    return status;
+}
+
+static pdag_status copy_floats(const float *values, size_t rows, size_t dim,
+                               float **out)
+{
+    size_t count;
+    void *memory;
+    pdag_status status = PDAG_ERR_NOMEM;
+
+    if (pdag_mul_size(rows, dim, &count))
+        status = pdag_alloc_tensor(count, sizeof(float), "result", &memory);
+    if (status != PDAG_OK)
+        return status;
+    memcpy(memory, values, count * sizeof *values);
+    *out = memory;
+    return PDAG_OK;
+}
+
+static pdag_status copy_result(const pdag_output *o, const pdag_sample_result *r,
+                               sample_files *files)
+{
+    const pdag_pipeline_info *info = &o->setup->info;
+    pdag_status status = copy_floats(r->trajectory + r->n_rows * r->dim, 1, r->dim,
+                                     &files->state);
+
+    if (status == PDAG_OK && o->save_trajectory)
+        status = copy_floats(r->trajectory, r->n_rows + 1, r->dim,
+                             &files->trajectory);
+    if (status == PDAG_OK && r->picture != NULL)
+        status = copy_floats(r->picture, info->picture_height,
+                             info->picture_width * info->picture_channels,
+                             &files->picture);
+    return status;
+}
+
+/* Hand the sample's files over; without any for one that did not end. */
+static pdag_status put_files(pdag_output *o, const pdag_sample_result *r,
+                             bool sound)
+{
+    sample_files *files;
+    pdag_status status = PDAG_OK;
+
+    if (o->writer == NULL)
+        status = pdag_writer_open(&o->writer);
+    if (status != PDAG_OK)
+        return status;
+    files = pdag_xcalloc(1, sizeof *files);
+    files->setup = o->setup;
+    files->index = r->index;
+    files->n_states = r->n_rows + 1;
+    if (sound)
+        status = copy_result(o, r, files);
+    if (status != PDAG_OK) {
+        files_destroy(files);
+        return status;
+    }
+    return pdag_writer_put(o->writer, write_files, files);
+}
+
+pdag_status pdag_output_flush(pdag_output *o)
+{
+    pdag_writer *writer = o->writer;
+
+    o->writer = NULL;
+    if (writer != NULL)
+        o->n_resumed = json_array_size(o->samples);
+    return pdag_writer_close(writer);
+}
+
+json_t *pdag_output_written(const pdag_output *o)
+{
+    size_t n = o->n_resumed +
+               (o->writer != NULL ? pdag_writer_done(o->writer) : 0);
+    json_t *written = json_array();
+
+    for (size_t i = 0; i < n && i < json_array_size(o->samples); i++)
+        json_array_append(written, json_array_get(o->samples, i));
+    return written;
 }
 
 /* A sequential run of 10000 steps would be 100 million entries, nearly all null. */
@@ -291,25 +406,16 @@ static json_t *sample_json(const pdag_sample_result *r, const char *image,
 
 pdag_status pdag_output_sample(pdag_output *o, const pdag_sample_result *r)
 {
-    const float *final = r->trajectory + r->n_rows * r->dim;
     bool sound = r->stop != PDAG_STOPPED_FAILED &&
                  r->stop != PDAG_STOPPED_STOPPED;
     char image[64];
     char state[64];
-    char trajectory[64];
-    pdag_status status = PDAG_OK;
+    pdag_status status;
 
     snprintf(image, sizeof image, "sample-%03zu.png", r->index);
     snprintf(state, sizeof state, "sample-%03zu.npy", r->index);
-    snprintf(trajectory, sizeof trajectory, "sample-%03zu.trajectory.npy",
-             r->index);
     make_room(o);
-    if (sound)
-        status = write_npy(o, state, final, 0);
-    if (status == PDAG_OK && sound && o->save_trajectory)
-        status = write_npy(o, trajectory, r->trajectory, r->n_rows + 1);
-    if (status == PDAG_OK && sound && r->picture != NULL)
-        status = write_picture(o, image, r->picture);
+    status = put_files(o, r, sound);
     if (status == PDAG_OK)
         json_array_append_new(
             o->samples, sample_json(r, sound && r->picture != NULL ? image : NULL,

@@ -9,6 +9,7 @@
 
 #include "cli/session.h"
 #include "cli/setup.h"
+#include "cli/writer.h"
 #include "scheduler/run.h"
 
 #ifdef __cplusplus
@@ -24,6 +25,8 @@ typedef struct pdag_output {
     json_t *samples;    /* array, in order of ending */
     json_t *verify;     /* block of run.json, owned, or NULL, as the next */
     json_t *prediction;
+    size_t n_resumed;   /* the first entries of `samples`: written before */
+    pdag_writer *writer; /* NULL until a sample is written */
     bool made_folder;   /* the folder was not there before */
     bool replace;       /* remove the old results before the first new one */
 } pdag_output;
@@ -43,9 +46,18 @@ void pdag_output_clear(pdag_output *output);
 /** Nothing was started: leave no empty folder behind. */
 void pdag_output_withdraw(pdag_output *output);
 
-/** Files of one sample, and its entry of run.json.  PDAG_ERR_IO. */
+/** Files of one sample, and its entry of run.json.  What it needs of the result is
+ *  copied; a thread writes the files.  PDAG_ERR_IO, _NOMEM: of this or of an earlier
+ *  sample. */
 pdag_status pdag_output_sample(pdag_output *output,
                                const pdag_sample_result *result);
+
+/** Wait until the files of all samples are there; PDAG_ERR_IO where one could not
+ *  be written. */
+pdag_status pdag_output_flush(pdag_output *output);
+
+/** Entries of samples whose files are there already; a new reference. */
+json_t *pdag_output_written(const pdag_output *output);
 
 /** run.json.  `failure`: text of what went wrong, or NULL.  Of the session, the
  *  workers of its last run and the seconds of all. */

@@ -1,6 +1,6 @@
-/** cli/page.h: the skeleton of compare.html and report.html: pages that need nothing
- *  else: no network, no script, pictures inside; well-formed XML as well as HTML;
- *  light or dark as the reader's system is. */
+/** cli/page.h: the skeleton of compare.html and report.html: pages that need
+ *  nothing else: no network, no script, pictures inside; well-formed XML as well as
+ *  HTML; light or dark as the reader's system is. */
 #ifndef PDAG_CLI_PAGE_H
 #define PDAG_CLI_PAGE_H
 

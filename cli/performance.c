@@ -39,15 +39,13 @@ static void keep_worker(const pdag_performance *p, const char *device,
                         const bool *of, pdag_costs *costs)
 {
     const pdag_record *record = &p->record;
-    char *key = pdag_costs_worker_key(p->setup, device);
+    char *key = pdag_costs_worker_key(p->setup, record->n_workers, device);
     json_t *entry = pdag_costs_entry(costs, "workers", key);
-    json_t *tasks = json_object_get(entry, "task");
+    json_t *tasks = pdag_costs_member(entry, "task");
+    json_t *firsts = pdag_costs_member(entry, "first");
 
     free(key);
-    if (!json_is_object(tasks)) {
-        tasks = json_object();
-        json_object_set_new(entry, "task", tasks);
-    }
+    json_object_set_new(entry, "workers", json_integer(record->n_workers));
     json_object_set_new(entry, "device", json_string(device));
     json_object_set_new(entry, "backend",
                         json_string(p->setup->job->model.backend));
@@ -56,8 +54,10 @@ static void keep_worker(const pdag_performance *p, const char *device,
         char name[32];
 
         snprintf(name, sizeof name, "%zu", n);
-        if (seconds > 0.0)
+        if (seconds > 0.0) {
             pdag_costs_add(tasks, name, seconds);
+            pdag_costs_add(firsts, name, pdag_record_first(record, of, n));
+        }
     }
     pdag_costs_add(entry, "encode", pdag_record_encode(record, of));
     pdag_costs_add(entry, "decode", pdag_record_decode(record, of));
@@ -89,20 +89,14 @@ static void keep_workers(const pdag_performance *p,
 static void keep_link(const pdag_record_link *link, const char *name,
                       pdag_costs *costs)
 {
-    json_t *entry;
-    json_t *seconds;
     char bytes[32];
 
     if (link->n == 0)
         return;
-    entry = pdag_costs_entry(costs, "links", name);
-    seconds = json_object_get(entry, "seconds");
-    if (!json_is_object(seconds)) {
-        seconds = json_object();
-        json_object_set_new(entry, "seconds", seconds);
-    }
     snprintf(bytes, sizeof bytes, "%zu", link->bytes);
-    pdag_costs_add(seconds, bytes, pdag_record_latency(link));
+    pdag_costs_add(
+        pdag_costs_member(pdag_costs_entry(costs, "links", name), "seconds"),
+        bytes, pdag_record_latency(link));
 }
 
 static void keep_scheduler(const pdag_performance *p, pdag_costs *costs)
@@ -111,20 +105,17 @@ static void keep_scheduler(const pdag_performance *p, pdag_costs *costs)
     char *key = pdag_costs_update_key(p->setup);
     json_t *entry = pdag_costs_entry(costs, "updates", key);
     char ranks[32];
-    double spread = 0.0;
+    double late = 0.0;
 
     free(key);
     if (record->update_rows > 0)
         pdag_costs_add(entry, "row",
                        record->update_seconds / (double)record->update_rows);
-    for (int w = 0; w < record->n_workers; w++) {
-        double after = pdag_record_ready_after(record, w);
-
-        spread = after > spread ? after : spread;
-    }
+    for (int w = 0; w < record->n_workers; w++)
+        late += pdag_record_ready_after(record, w) / record->n_workers;
     snprintf(ranks, sizeof ranks, "%d", record->n_workers);
     entry = pdag_costs_entry(costs, "ready", ranks);
-    pdag_costs_add(entry, "spread", spread);
+    pdag_costs_append(entry, "late", json_real(late));
 }
 
 /* Whether this sample's rounds are those of its job from the start. */

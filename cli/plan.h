@@ -59,6 +59,8 @@ void pdag_plan_clear(pdag_plan *plan);
 
 /** A new reference. */
 json_t *pdag_plan_json(const pdag_plan *plan);
+/** "1.23 s", "12.3 ms"; seconds >= 0. */
+void pdag_plan_add_seconds(pdag_text *text, double seconds);
 void pdag_plan_add_text(const pdag_plan *plan, pdag_text *text);
 /** The task graph of the typical sample in the language of Graphviz, of as many
  *  rounds as fit a page. */

@@ -59,9 +59,10 @@ static void add_block(const drawing *d, size_t b)
         any = true;
         n = pdag_graph_block_rows(&d->graph, b, d->path->round[k].begin,
                                   d->path->round[k].end, &first);
-        pdag_text_add(d->text, "    E_%zu_%zu [label=\"E(%zu,%zu)\\nrows %zu-%zu\"];"
-                      "\n    U_%zu_%zu [label=\"U(%zu,%zu)\", shape=ellipse];\n",
-                      k, b, k, b, first, first + n - 1, k, b, k, b);
+        pdag_text_add(d->text,
+                      "    E_%zu_%zu [label=\"E(%zu,%zu)\\nrows %zu-%zu\"];\n"
+                      "    U_%zu_%zu [label=\"U(%zu,%zu)\", shape=ellipse];\n", k,
+                      b, k, b, first, first + n - 1, k, b, k, b);
     }
     if (any)
         pdag_text_add(d->text, "  }\n");
@@ -121,9 +122,9 @@ void pdag_plan_add_dot(const pdag_plan *plan, pdag_text *text)
                  text};
 
     d.n_rounds = count_rounds(&d);
-    pdag_text_add(text, "// One sample: E evaluates a block's rows, U updates them; "
-                  "dashed: the carry of the\n// sweep; blue: rows that enter the "
-                  "window.  Draw with: dot -Tsvg\n"
+    pdag_text_add(text, "// One sample: E evaluates a block's rows, U updates "
+                  "them; dashed: the carry of the\n// sweep; blue: rows that enter "
+                  "the window.  Draw with: dot -Tsvg\n"
                   "digraph plan {\n  rankdir=LR;\n  node [shape=box];\n"
                   "  label=\"%zu rounds of %zu predicted rounds drawn\";\n"
                   "  encode; decode;\n", d.n_rounds, d.path->n_rounds);

@@ -11,6 +11,8 @@
 
 /* Nothing is worth changing a job for below this share of its time. */
 #define WORTH 0.05
+/* What a prediction cannot tell apart. */
+#define EQUAL 0.01
 
 /* Memory. */
 
@@ -127,8 +129,8 @@ static pdag_status fill_sequential(pdag_plan *plan)
 
 /* The choice. */
 
-/* The job with this window and these blocks: what it comes to.  Rounds as the default
-   says for a job that is as hard as this one is known to be. */
+/* The job with this window and these blocks: what it comes to.  Rounds as the
+   default says for a job that is as hard as this one is known to be. */
 static pdag_status try_choice(const pdag_plan *plan, size_t window,
                               size_t block_rows, pdag_plan_choice *choice_out)
 {
@@ -188,45 +190,63 @@ static pdag_status choose(pdag_plan *plan)
 
 /* Words. */
 
-static const char *workers_word(int n)
+static void add_times(pdag_text *text, double a, const char *between, double b,
+                      const char *after)
 {
-    return n == 1 ? "worker" : "workers";
+    pdag_plan_add_seconds(text, a);
+    pdag_text_add(text, "%s", between);
+    pdag_plan_add_seconds(text, b);
+    pdag_text_add(text, "%s", after);
 }
 
-static void advise(pdag_plan *plan)
+static void advise_sequence(const pdag_plan *plan, pdag_text *text)
+{
+    pdag_text_add(text, "sequential sampling is the better choice on %d worker%s",
+                  plan->n_workers, plan->n_workers == 1 ? "" : "s");
+    if (plan->shape.n_samples > 1)
+        pdag_text_add(text, " for %zu samples", plan->shape.n_samples);
+    pdag_text_add(text, ": ");
+    add_times(text, plan->sequential_on_all,
+              " with solver.method=sequential and ", plan->result.seconds_sample,
+              " as it is");
+}
+
+static void advise_choice(const pdag_plan *plan, pdag_text *text)
+{
+    double now = plan->result.seconds_sample;
+    const pdag_plan_choice *c = &plan->chosen;
+
+    if (plan->sequential_on_all <= now) {
+        pdag_text_add(text, "as it is, sequential sampling is faster (");
+        add_times(text, plan->sequential_on_all, " and ", now, "): ");
+    }
+    pdag_text_add(text, "set solver.window=%zu and block_rows=%zu for about ",
+                  c->window, c->block_rows);
+    add_times(text, c->seconds, " instead of ", now, "");
+    pdag_text_add(text, ", %.3g times as fast as in sequence",
+                  plan->sequential / c->seconds);
+}
+
+static char *advise(const pdag_plan *plan)
 {
     double now = plan->result.seconds_sample;
     double best = plan->chosen.seconds < now ? plan->chosen.seconds : now;
-    double in_sequence = plan->sequential_on_all;
-    const pdag_plan_choice *c = &plan->chosen;
+    pdag_text text = {NULL, 0, 0};
 
     if (now <= 0.0)
-        plan->advice = pdag_xstrdup("there is nothing left to sample");
-    else if (in_sequence <= best * (1 + WORTH / 5) && plan->shape.n_samples > 1)
-        plan->advice = pdag_xasprintf(
-            "sequential sampling is the better choice: %zu samples keep %d %s "
-            "busy, %.3g s with solver.method=sequential and %.3g s as it is",
-            plan->shape.n_samples, plan->n_workers,
-            workers_word(plan->n_workers), in_sequence, now);
-    else if (in_sequence <= best * (1 + WORTH / 5))
-        plan->advice = pdag_xasprintf(
-            "sequential sampling is the better choice on %d %s: %.3g s with "
-            "solver.method=sequential and %.3g s as it is", plan->n_workers,
-            workers_word(plan->n_workers), in_sequence, now);
-    else if (c->seconds < now * (1 - WORTH) && in_sequence <= now)
-        plan->advice = pdag_xasprintf(
-            "as it is, sequential sampling is faster (%.3g s and %.3g s): set "
-            "solver.window=%zu and block_rows=%zu for about %.3g s", in_sequence,
-            now, c->window, c->block_rows, c->seconds);
-    else if (c->seconds < now * (1 - WORTH))
-        plan->advice = pdag_xasprintf(
-            "set solver.window=%zu and block_rows=%zu: about %.3g s instead of "
-            "%.3g s, %.3g times as fast as in sequence", c->window, c->block_rows,
-            c->seconds, now, plan->sequential / c->seconds);
+        pdag_text_add(&text, "there is nothing left to sample");
+    else if (plan->shape.window == 1 && plan->sequential_on_all <= best)
+        pdag_text_add(&text, "run it as it is: sequential sampling is the better "
+                      "choice on %d worker%s", plan->n_workers,
+                      plan->n_workers == 1 ? "" : "s");
+    else if (plan->sequential_on_all <= best * (1 + EQUAL))
+        advise_sequence(plan, &text);
+    else if (plan->chosen.seconds < now * (1 - WORTH))
+        advise_choice(plan, &text);
     else
-        plan->advice = pdag_xasprintf(
-            "run it as it is: %.3g times as fast as in sequence",
-            plan->sequential / now);
+        pdag_text_add(&text, "run it as it is: %.3g times as fast as in sequence",
+                      plan->sequential / now);
+    return text.at;
 }
 
 pdag_status pdag_plan_make(const pdag_setup *setup,
@@ -260,7 +280,7 @@ pdag_status pdag_plan_make(const pdag_setup *setup,
         return status;
     }
     fill_memory(&plan);
-    advise(&plan);
+    plan.advice = advise(&plan);
     *plan_out = plan;
     return PDAG_OK;
 }

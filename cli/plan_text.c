@@ -129,16 +129,16 @@ json_t *pdag_plan_json(const pdag_plan *plan)
 
 /* Text. */
 
-/* "1.23 s", "12.3 ms". */
-static void add_seconds(pdag_text *text, double seconds)
+void pdag_plan_add_seconds(pdag_text *text, double seconds)
 {
     static const struct unit {
-        double seconds;
+        double from, seconds;
         const char *name;
-    } units[] = {{3600.0, "h"}, {60.0, "min"}, {1.0, "s"}, {1e-3, "ms"}};
+    } units[] = {{7200.0, 3600.0, "h"}, {120.0, 60.0, "min"}, {1.0, 1.0, "s"},
+                 {1e-3, 1e-3, "ms"}, {0.0, 1e-6, "us"}};
     size_t u = 0;
 
-    while (u < 3 && seconds < 2 * units[u].seconds && (u < 2 || seconds < 1.0))
+    while (seconds < units[u].from)
         u++;
     pdag_text_add(text, "%.3g %s", seconds / units[u].seconds, units[u].name);
 }
@@ -176,18 +176,18 @@ static void add_times(const pdag_plan *plan, pdag_text *text)
     const pdag_sim_result *r = &plan->result;
 
     pdag_text_add(text, "one task      ");
-    add_seconds(text, pdag_speeds_task(&plan->speeds, plan->shape.block_rows));
+    pdag_plan_add_seconds(text, pdag_speeds_task(&plan->speeds, plan->shape.block_rows));
     pdag_text_add(text, " for %zu row%s\n              %s: %s\n",
                   plan->shape.block_rows, plan->shape.block_rows == 1 ? "" : "s",
                   pdag_source_text(plan->speeds.source), plan->speeds.from);
     pdag_text_add(text, "sampling      ");
-    add_seconds(text, r->seconds_sample);
+    pdag_plan_add_seconds(text, r->seconds_sample);
     pdag_text_add(text, "; in sequence ");
-    add_seconds(text, plan->sequential);
+    pdag_plan_add_seconds(text, plan->sequential);
     pdag_text_add(text, ": %.3g times as fast\n",
                   speedup(plan, r->seconds_sample));
     pdag_text_add(text, "whole run     ");
-    add_seconds(text, r->seconds);
+    pdag_plan_add_seconds(text, r->seconds);
     pdag_text_add(text, " without loading; workers idle %.1f %%, scheduler busy "
                   "%.1f %%\n", 100 * r->idle_share,
                   r->seconds > 0.0 ? 100 * r->seconds_scheduler / r->seconds
@@ -241,8 +241,8 @@ void pdag_plan_add_text(const pdag_plan *plan, pdag_text *text)
     add_times(plan, text);
     add_links(plan, text);
     add_memory(plan, text);
-    pdag_text_add(text, "recommended   solver.window=%zu block_rows=%zu: %zu rounds, ",
-                  c->window, c->block_rows, c->rounds);
-    add_seconds(text, c->seconds);
+    pdag_text_add(text, "recommended   solver.window=%zu block_rows=%zu: %zu rounds,"
+                  " ", c->window, c->block_rows, c->rounds);
+    pdag_plan_add_seconds(text, c->seconds);
     pdag_text_add(text, "\nadvice        %s\n", plan->advice);
 }

@@ -53,10 +53,12 @@ int pdag_cli_remote(pdag_comm *comm)
     pdag_msg_free(msg);
     if (status == PDAG_OK)
         status = pdag_comm_flush(comm, 30.0);
+    if (status != PDAG_OK)
+        exit_status = pdag_cli_fail(status);
     /* A rank that cannot speak with rank 0 must not wait for it in
        MPI_Finalize, nor be waited for. */
-    if (status != PDAG_OK)
-        pdag_mpi_abort(pdag_cli_fail(status));
+    if (status != PDAG_OK && status != PDAG_ERR_LOST)
+        pdag_mpi_abort(exit_status);
     pdag_comm_destroy(comm);
     return exit_status;
 }

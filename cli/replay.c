@@ -67,6 +67,8 @@ static void take_task(pdag_record *record, const pdag_event *e, bool local)
 {
     pdag_record_worker *worker = worker_at(record, e->peer);
 
+    if (!(record->first_sent > 0.0) || e->sent < record->first_sent)
+        record->first_sent = e->sent;
     if (e->task == PDAG_MSG_ENCODE) {
         add_task(&worker->encode, e->worker_seconds);
     } else if (e->task == PDAG_MSG_DECODE) {
@@ -172,6 +174,21 @@ double pdag_record_task(const pdag_record *record, const bool *of, size_t n,
     return mean_of(&m);
 }
 
+double pdag_record_first(const pdag_record *record, const bool *of, size_t n)
+{
+    mean m = {0.0, 0};
+
+    for (int w = 0; w < record->n_workers; w++) {
+        const pdag_record_worker *one = &record->worker[w];
+
+        if ((of != NULL && !of[w]) || n > one->n_tasks || one->task[n - 1].n == 0)
+            continue;
+        m.sum += one->task[n - 1].first;
+        m.n++;
+    }
+    return mean_of(&m);
+}
+
 double pdag_record_encode(const pdag_record *record, const bool *of)
 {
     mean m = {0.0, 0};
@@ -227,12 +244,9 @@ double pdag_record_latency(const pdag_record_link *link)
 
 double pdag_record_ready_after(const pdag_record *record, int w)
 {
-    double first = record->worker[w].ready;
+    double after = record->worker[w].ready - record->first_sent;
 
-    for (int v = 0; v < record->n_workers; v++)
-        if (record->worker[v].ready < first)
-            first = record->worker[v].ready;
-    return first > 0.0 ? record->worker[w].ready - first : 0.0;
+    return record->first_sent > 0.0 && after > 0.0 ? after : 0.0;
 }
 
 /* The replay. */
@@ -240,7 +254,7 @@ double pdag_record_ready_after(const pdag_record *record, int w)
 /* Of the sizes a worker did not have, the others' mean; of those nobody had, in
    proportion. */
 static void fill_worker(const pdag_record *record, int w, double *seconds,
-                        pdag_sim_worker *out)
+                        double *first, pdag_sim_worker *out)
 {
     size_t n = pdag_record_most_rows(record);
     bool *only = pdag_xcalloc((size_t)record->n_workers, sizeof *only);
@@ -249,10 +263,11 @@ static void fill_worker(const pdag_record *record, int w, double *seconds,
 
     only[w] = true;
     for (size_t r = 1; r <= n; r++) {
-        double own = pdag_record_task(record, only, r, true);
+        double own = pdag_record_task(record, only, r, false);
 
         seconds[r - 1] = own > 0.0 ? own
-                                   : pdag_record_task(record, NULL, r, true);
+                                   : pdag_record_task(record, NULL, r, false);
+        first[r - 1] = pdag_record_first(record, own > 0.0 ? only : NULL, r);
         if (seconds[r - 1] > 0.0) {
             sum += seconds[r - 1];
             rows += (double)r;
@@ -262,6 +277,7 @@ static void fill_worker(const pdag_record *record, int w, double *seconds,
     memset(out, 0, sizeof *out);
     out->n_seconds = n;
     out->seconds = seconds;
+    out->first = first;
     out->per_row = rows > 0.0 ? sum / rows : 0.0;
     out->kind = w; /* each is measured by itself */
     out->ready_after = pdag_record_ready_after(record, w);
@@ -292,7 +308,7 @@ pdag_status pdag_replay(const pdag_setup *setup, const pdag_record *record,
     size_t n_workers = (size_t)record->n_workers;
     size_t n_sizes = pdag_record_most_rows(record);
     pdag_sim_worker *worker = pdag_xcalloc(n_workers + 1, sizeof *worker);
-    double *seconds = pdag_xcalloc(n_workers * n_sizes + 1, sizeof *seconds);
+    double *seconds = pdag_xcalloc(2 * n_workers * n_sizes + 1, sizeof *seconds);
     pdag_paths paths = paths_of(setup, record);
     double update = record->update_rows > 0
                         ? record->update_seconds / (double)record->update_rows
@@ -311,7 +327,8 @@ pdag_status pdag_replay(const pdag_setup *setup, const pdag_record *record,
         for (int w = 0; w < record->n_workers; w++) {
             bool local = w == 0 && !dedicated;
 
-            fill_worker(record, w, seconds + (size_t)w * n_sizes, &worker[w]);
+            fill_worker(record, w, seconds + (size_t)w * n_sizes,
+                        seconds + (n_workers + (size_t)w) * n_sizes, &worker[w]);
             worker[w].encode = pdag_record_encode(record, NULL);
             worker[w].decode = pdag_record_decode(record, NULL);
             worker[w].latency = pdag_record_latency(local ? &record->local

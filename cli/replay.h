@@ -1,5 +1,5 @@
-/** cli/replay.h: what happened in a run, in figures, and the same run simulated from
- *  them: how far the simulation - and so every prediction - can be trusted here. */
+/** cli/replay.h: what happened in a run, in figures, and the same run simulated
+ *  from them: how far the simulation - and so every prediction - can be trusted here. */
 #ifndef PDAG_CLI_REPLAY_H
 #define PDAG_CLI_REPLAY_H
 
@@ -49,6 +49,7 @@ typedef struct pdag_record {
     pdag_record_link local, remote;
     double update_seconds;
     size_t update_rows;
+    double first_sent; /* pdag_seconds(); 0: nothing was */
     bool disturbed; /* a worker hung or was lost */
 } pdag_record;
 
@@ -61,6 +62,8 @@ void pdag_record_clear(pdag_record *record);
  *  where there are others. */
 double pdag_record_task(const pdag_record *record, const bool *of, size_t n,
                         bool first);
+/** Mean seconds of these workers' first task of n rows, or 0. */
+double pdag_record_first(const pdag_record *record, const bool *of, size_t n);
 /** The same of encode and decode tasks, with their first. */
 double pdag_record_encode(const pdag_record *record, const bool *of);
 double pdag_record_decode(const pdag_record *record, const bool *of);
@@ -68,7 +71,7 @@ double pdag_record_decode(const pdag_record *record, const bool *of);
 size_t pdag_record_most_rows(const pdag_record *record);
 /** Median of the link's seconds, or 0. */
 double pdag_record_latency(const pdag_record_link *link);
-/** Seconds from the first worker ready to worker w (from 0). */
+/** Seconds from the first task sent until worker w (from 0) was ready, or 0. */
 double pdag_record_ready_after(const pdag_record *record, int w);
 
 /** The run again, in virtual time.  PDAG_ERR_ARG where the record is not that of a

@@ -1,5 +1,5 @@
-/** cli/report.h: parts of `picard-dag report`: what is known of a finished run, from
- *  the files in its output folder, and the sections of its page. */
+/** cli/report.h: parts of `picard-dag report`: what is known of a finished run,
+ *  from the files in its output folder, and the sections of its page. */
 #ifndef PDAG_CLI_REPORT_H
 #define PDAG_CLI_REPORT_H
 
@@ -13,7 +13,7 @@
 extern "C" {
 #endif
 
-/** One sample; texts are borrowed from the report's JSON, "" where there is none. */
+/** One sample; texts are borrowed from the JSON, "" where there is none. */
 typedef struct pdag_report_sample {
     size_t index;
     const char *prompt, *stop, *image, *state;

@@ -201,10 +201,10 @@ pdag_status pdag_report_maps(const pdag_report *r, pdag_text *page)
 
     if (n == 0)
         return PDAG_OK;
-    pdag_text_add(page, "<h2>Residual maps</h2>\n<p>Residual RMS of each row (step) "
-                  "in each round, first row left, first round on top; plain where a "
-                  "row was not evaluated: before it enters the window, and after it "
-                  "is accepted.</p>\n<div class=\"maps\">\n");
+    pdag_text_add(page, "<h2>Residual maps</h2>\n<p>Residual RMS of each row "
+                  "(step) in each round, first row left, first round on top; plain "
+                  "where a row was not evaluated: before it enters the window, and "
+                  "after it is accepted.</p>\n<div class=\"maps\">\n");
     for (size_t i = 0; status == PDAG_OK && i < n; i++) {
         const pdag_report_sample *s = &r->sample[chosen[i]];
         char name[32];

@@ -136,8 +136,11 @@ static void add_prediction(const json_t *root, pdag_text *page)
     if (!isfinite(seconds) || !isfinite(error))
         return;
     pdag_page_fact("Predicted", page);
-    pdag_text_add(page, "%.3g s, %+.1f&#160;%% off", seconds, error);
-    add_number(root, "; measured ", "prediction.measured", " s", page);
+    pdag_text_add(page, "%.3g s, %+.1f&#160;%% off, ", seconds, error);
+    pdag_text_add_escaped(page, strcmp(pdag_report_text(root, "prediction.source"),
+                                       "stored") == 0
+                                    ? "from earlier runs"
+                                    : "by a replay from its own figures");
     pdag_text_add(page, "</dd>\n");
 }
 
@@ -245,7 +248,8 @@ void pdag_report_samples(const pdag_report *r, pdag_text *page)
     pdag_text_add(page, "<div class=\"wide\" "
                   "role=\"region\" aria-labelledby=\"samples\" tabindex=\"0\">"
                   "<table>\n<thead><tr><th scope=\"col\">sample</th><th "
-                  "scope=\"col\">seed</th><th scope=\"col\" class=\"words\">end</th>"
+                  "scope=\"col\">seed</th>"
+                  "<th scope=\"col\" class=\"words\">end</th>"
                   "<th scope=\"col\">rounds</th><th scope=\"col\">evaluations</th>"
                   "<th scope=\"col\">last residual</th><th scope=\"col\">seconds"
                   "</th>%s</tr></thead>\n<tbody>\n",

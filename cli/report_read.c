@@ -58,8 +58,8 @@ static pdag_status read_history(pdag_report *r, const json_t *rounds,
     if (n_rounds == 0 || n_rows == 0)
         return PDAG_OK;
     if (n_rounds > MOST_HISTORY / n_rows) {
-        pdag_text_add(&r->notes, "sample %zu: no curves of %zu rounds of %zu rows\n",
-                      s->index, n_rounds, n_rows);
+        pdag_text_add(&r->notes, "sample %zu: no curves of %zu rounds of %zu "
+                      "rows\n", s->index, n_rounds, n_rows);
         return PDAG_OK;
     }
     status = pdag_alloc_tensor(n_rounds * n_rows, sizeof(float), "run.json",

@@ -100,36 +100,49 @@ static void paint(const plot *p, const pdag_report_task *task, float *line)
     }
 }
 
+/* A line of pixels, painted: [COLUMNS][4], colours so far weighted by what they
+   cover. */
+static pdag_status draw_line(const plot *p, size_t line, float *rgba,
+                             pdag_text *page)
+{
+    void *bytes;
+    size_t n_bytes;
+    pdag_status status;
+
+    for (size_t c = 0; c < COLUMNS; c++) {
+        float *pixel = rgba + 4 * c;
+
+        for (int k = 0; k < 3 && pixel[3] > 0.0f; k++)
+            pixel[k] = fminf(pixel[k] / pixel[3], 1.0f);
+        pixel[3] = fminf(pixel[3], 1.0f);
+    }
+    status = pdag_png_encode(rgba, 1, COLUMNS, 4, &bytes, &n_bytes);
+    if (status != PDAG_OK)
+        return status;
+    pdag_text_add(page, "<image x=\"%g\" y=\"%.2f\" width=\"%g\" height=\"%.2f\" "
+                  "preserveAspectRatio=\"none\" href=\"data:image/png;base64,",
+                  LEFT, y_of(p, line) + 0.1 * p->lane, WIDTH - LEFT - RIGHT,
+                  0.8 * p->lane);
+    pdag_text_add_base64(page, bytes, n_bytes);
+    pdag_text_add(page, "\"/>\n");
+    free(bytes);
+    return PDAG_OK;
+}
+
 static pdag_status draw_pixels(const plot *p, pdag_text *page)
 {
     size_t lines = p->t->n_lanes + 1;
     float *rgba = pdag_xcalloc(lines * COLUMNS * 4, sizeof *rgba);
-    void *bytes;
-    size_t n_bytes;
-    pdag_status status;
+    pdag_status status = PDAG_OK;
 
     for (size_t i = 0; i < p->t->n_updates; i++)
         paint(p, &p->t->update[i], rgba);
     for (size_t i = 0; i < p->t->n_tasks; i++)
         paint(p, &p->t->task[i], rgba + 4 * COLUMNS * (p->t->task[i].lane + 1));
-    for (size_t i = 0; i < lines * COLUMNS; i++) {
-        float covered = rgba[4 * i + 3];
-
-        for (int k = 0; k < 3 && covered > 0.0f; k++)
-            rgba[4 * i + k] = fminf(rgba[4 * i + k] / covered, 1.0f);
-        rgba[4 * i + 3] = fminf(covered, 1.0f);
-    }
-    status = pdag_png_encode(rgba, lines, COLUMNS, 4, &bytes, &n_bytes);
+    for (size_t l = 0; status == PDAG_OK && l < lines; l++)
+        status = draw_line(p, l, rgba + 4 * COLUMNS * l, page);
     free(rgba);
-    if (status != PDAG_OK)
-        return status;
-    pdag_text_add(page, "<image x=\"%g\" y=\"0\" width=\"%g\" height=\"%.1f\" "
-                  "preserveAspectRatio=\"none\" href=\"data:image/png;base64,",
-                  LEFT, WIDTH - LEFT - RIGHT, p->lane * (double)lines);
-    pdag_text_add_base64(page, bytes, n_bytes);
-    pdag_text_add(page, "\"/>\n");
-    free(bytes);
-    return PDAG_OK;
+    return status;
 }
 
 /* The largest of 1, 2, 5, 10 .. that is at most `number`. */
@@ -180,9 +193,9 @@ static pdag_status draw_timeline(const pdag_timeline *t, pdag_text *page)
     for (size_t i = 0; i < t->n_tasks; i++)
         p.by_sample = p.by_sample || t->task[i].sample > 0;
     pdag_text_add(page, "<p>Every network evaluation on its worker, from the "
-                  "run&#8217;s start; colours go by the %s, eight in turn, encoding "
-                  "and decoding have none%s. trace.json has more: open it at ui.perfetto.dev or in "
-                  "chrome://tracing.</p>\n<div class=\"wide\" role=\"region\" "
+                  "run&#8217;s start; colours go by the %s, eight in turn, "
+                  "encoding and decoding have none%s. trace.json has more: open it "
+                  "at ui.perfetto.dev or in chrome://tracing.</p>\n<div class=\"wide\" role=\"region\" "
                   "aria-label=\"timeline\" tabindex=\"0\"><svg class=\"timeline\" "
                   "viewBox=\"0 0 %g %.1f\" role=\"img\" aria-label=\"Tasks of each "
                   "worker against time\">\n", p.by_sample ? "sample" : "round",
@@ -235,8 +248,8 @@ static void draw_bars(const json_t *workers, pdag_text *page)
 
     if (most <= 0.0)
         return;
-    pdag_text_add(page, "<p>Seconds of each worker: <span class=\"s0\">busy</span>, "
-                  "<span class=\"s1\">messages</span>, and waiting (plain). A run "
+    pdag_text_add(page, "<p>Seconds of each worker: <span class=\"s0\">busy"
+                  "</span>, <span class=\"s1\">messages</span>, and waiting (plain). A run "
                   "with --trace has a timeline here.</p>\n"
                   "<svg class=\"timeline\" viewBox=\"0 0 %g %.1f\" role=\"img\" "
                   "aria-label=\"Seconds of each worker\">\n<g class=\"spans\">\n",
@@ -255,8 +268,8 @@ static void draw_bars(const json_t *workers, pdag_text *page)
             x += width;
         }
         if (lane >= 10.0)
-            pdag_text_add(page, "<text x=\"%g\" y=\"%.1f\" text-anchor=\"end\">rank "
-                          "%.0f</text>\n", LEFT - 6.0,
+            pdag_text_add(page, "<text x=\"%g\" y=\"%.1f\" text-anchor=\"end\">"
+                          "rank %.0f</text>\n", LEFT - 6.0,
                           lane * (double)i + 0.5 * lane + 4.0,
                           fmax(pdag_report_number(worker, "rank"), 0.0));
     }
@@ -337,11 +350,13 @@ pdag_status pdag_report_workers(const pdag_report *r, pdag_text *page)
         return status;
     pdag_text_add(page, "<div class=\"wide\" role=\"region\" "
                   "aria-labelledby=\"workers\" tabindex=\"0\"><table>\n<thead><tr>"
-                  "<th scope=\"col\">rank</th><th scope=\"col\" class=\"words\">host"
-                  "</th><th scope=\"col\" class=\"words\">device</th>"
+                  "<th scope=\"col\">rank</th>"
+                  "<th scope=\"col\" class=\"words\">host</th>"
+                  "<th scope=\"col\" class=\"words\">device</th>"
                   "<th scope=\"col\">tasks</th><th scope=\"col\">rows</th>"
                   "<th scope=\"col\">loading s</th><th scope=\"col\">busy s</th>"
-                  "<th scope=\"col\">waiting s</th><th scope=\"col\">messages s</th>"
+                  "<th scope=\"col\">waiting s</th>"
+                  "<th scope=\"col\">messages s</th>"
                   "<th scope=\"col\">busy</th></tr></thead>\n<tbody>\n");
     json_array_foreach(workers, i, worker)
         add_worker(worker, total, page);

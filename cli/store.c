@@ -88,7 +88,7 @@ static pdag_status list_numbers(const char *folder, numbers *found_out)
 
         if (!number_of(entry->d_name, &number))
             continue;
-        found.at = pdag_xrealloc(found.at, found.n + 1, sizeof *found.at);
+        found.at = pdag_xgrow(found.at, found.n, sizeof *found.at);
         found.at[found.n++] = number;
     }
     if (dir != NULL)

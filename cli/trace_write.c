@@ -338,8 +338,8 @@ static void add_arrow(writer *w, const char *phase, int rank, int lane, int64_t 
 
 /* The task's span, [ns, end), on its lane: by the worker's clock, but not before it
    was sent nor after it was taken. */
-static int64_t task_span(const writer *w, const pdag_trace_task *task, double offset,
-                         int64_t *lane_end, int64_t *end_out)
+static int64_t task_span(const writer *w, const pdag_trace_task *task,
+                         double offset, int64_t *lane_end, int64_t *end_out)
 {
     double latest = task->time - task->seconds;
     double began = fmax(fmin(task->began + offset, latest), task->sent);

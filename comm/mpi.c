@@ -31,6 +31,9 @@
    of a dead rank's messages, which are not fetched any more, its GONE is one. */
 #define EAGER_BYTES 1024
 
+/* Longer than any start that succeeds. */
+#define START_SECONDS 45
+
 /* What the scheduler knows of a rank. */
 typedef enum rank_state {
     RANK_ALIVE,
@@ -110,6 +113,32 @@ static void abort_all_ranks(void)
     pdag_mpi_abort(1);
 }
 
+static void give_up_starting(int number)
+{
+    static const char text[] = "picard-dag: MPI_Init did not return: a rank died "
+                               "while starting\n";
+
+    (void)number;
+    _exit(write(STDERR_FILENO, text, sizeof text - 1) > 0 ? 1 : 2);
+}
+
+/* A death within MPI_Init leaves the others waiting in it (Open MPI 5.0). */
+static int init_within_bounds(int *provided_out)
+{
+    int code;
+
+    if (pdag_mpi_survives()) {
+        signal(SIGPIPE, SIG_IGN); /* Open MPI writes to dead ranks' sockets */
+        signal(SIGALRM, give_up_starting);
+        alarm(START_SECONDS);
+    }
+    /* Rank 0's own worker is a second thread, which never calls MPI. */
+    code = MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, provided_out);
+    if (pdag_mpi_survives())
+        alarm(0);
+    return code;
+}
+
 pdag_status pdag_mpi_start(int *rank_out, int *size_out)
 {
     int provided;
@@ -119,13 +148,10 @@ pdag_status pdag_mpi_start(int *rank_out, int *size_out)
     *size_out = 1;
     if (!pdag_mpi_launched())
         return PDAG_OK;
-    /* Rank 0's own worker is a second thread, which never calls MPI. */
-    code = MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &provided);
+    code = init_within_bounds(&provided);
     if (code != MPI_SUCCESS)
         return pdag_error(PDAG_ERR_COMM, "MPI_Init_thread failed (%d)", code);
     started = 1;
-    if (pdag_mpi_survives())
-        signal(SIGPIPE, SIG_IGN); /* Open MPI writes to dead ranks' sockets */
     MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
     MPI_Comm_rank(MPI_COMM_WORLD, rank_out);
     MPI_Comm_size(MPI_COMM_WORLD, size_out);

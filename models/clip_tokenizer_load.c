@@ -36,7 +36,7 @@ typedef struct sources {
     pdag_json added;      /* added_tokens.json */
     pdag_clip_vocab vocab;
     token_text special[N_SPECIAL];
-    json_t *known; /* owned object: added token -> id */
+    json_t *known; /* owned object: added token -> its number among them */
 } sources;
 
 /* A token given as text, or as an object with `content`.  Like AddedToken's,
@@ -84,39 +84,51 @@ static pdag_status get_specials(const pdag_json *json, bool special,
 }
 
 /* Id of a token of the vocabulary or added before, or -1. */
-static int32_t known_id(const sources *src, const char *content)
+static int32_t known_id(const sources *src, const char *content,
+                        const pdag_clip_tokenizer *tokenizer)
 {
     int32_t id = pdag_clip_token_id(&src->vocab, content);
-    const json_t *value = json_object_get(src->known, content);
+    const json_t *number = json_object_get(src->known, content);
 
-    if (id < 0 && value != NULL)
-        id = (int32_t)json_integer_value(value);
+    if (id < 0 && number != NULL)
+        id = tokenizer->added[json_integer_value(number)].id;
     return id;
+}
+
+/* The entry of `content` among the added tokens, new or not. */
+static pdag_clip_added *entry_of(sources *src, const char *content,
+                                 pdag_clip_tokenizer *tokenizer)
+{
+    const json_t *number = json_object_get(src->known, content);
+    size_t k = tokenizer->n_added;
+    int32_t id;
+
+    if (number != NULL)
+        return &tokenizer->added[json_integer_value(number)];
+    id = known_id(src, content, tokenizer);
+    tokenizer->added =
+        pdag_xgrow(tokenizer->added, k, sizeof *tokenizer->added);
+    tokenizer->added[k].points = NULL;
+    tokenizer->added[k].id = id >= 0 ? id : (int32_t)tokenizer->vocab_size++;
+    tokenizer->n_added++;
+    json_object_set_new(src->known, content, json_integer((json_int_t)k));
+    return &tokenizer->added[k];
 }
 
 /* Make `token` one that is found in texts; a later word on the same token
    replaces the earlier, and a new token gets the next id. */
-static void add_token(sources *src, token_text token,
-                      pdag_clip_tokenizer *tokenizer)
+static pdag_status add_token(sources *src, const char *path, token_text token,
+                             pdag_clip_tokenizer *tokenizer)
 {
     pdag_points raw = {NULL, 0, 0};
     pdag_points normal = {NULL, 0, 0};
-    int32_t id = known_id(src, token.content);
     pdag_clip_added *entry;
-    size_t k = 0;
 
-    if (id < 0)
-        id = (int32_t)tokenizer->vocab_size++;
-    json_object_set_new(src->known, token.content, json_integer(id));
-    while (k < tokenizer->n_added && tokenizer->added[k].id != id)
-        k++;
-    if (k == tokenizer->n_added) {
-        tokenizer->added =
-            pdag_xrealloc(tokenizer->added, k + 1, sizeof *tokenizer->added);
-        tokenizer->added[k].points = NULL;
-        tokenizer->n_added++;
-    }
-    entry = &tokenizer->added[k];
+    if (tokenizer->n_added == PDAG_CLIP_MAX_ADDED)
+        return pdag_error(PDAG_ERR_UNSUPPORTED,
+                          "%s: %.80s: more than %d added tokens",
+                          path, token.content, PDAG_CLIP_MAX_ADDED);
+    entry = entry_of(src, token.content, tokenizer);
     free(entry->points);
     pdag_points_decode(&raw, token.content, strlen(token.content));
     if (token.normalized) {
@@ -126,8 +138,8 @@ static void add_token(sources *src, token_text token,
     }
     entry->points = raw.data;
     entry->n = raw.n;
-    entry->id = id;
     entry->normalized = token.normalized;
+    return PDAG_OK;
 }
 
 /* One entry of a list or of added_tokens_decoder. */
@@ -138,9 +150,8 @@ static pdag_status add_entry(sources *src, const pdag_json *json,
     token_text token;
     pdag_status status = get_token(json, key, value, special, &token);
 
-    if (status == PDAG_OK)
-        add_token(src, token, tokenizer);
-    return status;
+    return status == PDAG_OK ? add_token(src, json->path, token, tokenizer)
+                             : status;
 }
 
 static pdag_status add_list(sources *src, const pdag_json *json,
@@ -184,8 +195,11 @@ static pdag_status add_listed(sources *src, pdag_clip_tokenizer *tokenizer)
             if (src->special[k].content != NULL &&
                 strcmp(src->special[k].content, key) == 0)
                 token.normalized = false;
-        add_token(src, token, tokenizer);
+        if (status == PDAG_OK)
+            status = add_token(src, src->added.path, token, tokenizer);
     }
+    if (status != PDAG_OK)
+        return status;
     return add_list(src, &src->tokenizer, "added_tokens", false, tokenizer);
 }
 
@@ -199,7 +213,7 @@ static pdag_status add_all(sources *src, pdag_clip_tokenizer *tokenizer)
     for (int k = 0; k < N_SPECIAL && status == PDAG_OK; k++)
         if (src->special[k].content != NULL &&
             json_object_get(listed, src->special[k].content) == NULL)
-            add_token(src, src->special[k], tokenizer);
+            status = add_token(src, src->vocab.path, src->special[k], tokenizer);
     json_decref(listed);
     for (int k = 0; k < 2 && status == PDAG_OK; k++) {
         status = add_list(src, &src->config, extra[k], true, tokenizer);
@@ -353,10 +367,10 @@ static pdag_status build(sources *src, pdag_clip_tokenizer *tokenizer)
         status = add_all(src, tokenizer);
     if (status != PDAG_OK)
         return status;
-    tokenizer->start_id = known_id(src, src->special[START].content);
-    tokenizer->end_id = known_id(src, src->special[END].content);
-    tokenizer->pad_id = known_id(src, src->special[PAD].content);
-    tokenizer->unknown_id = known_id(src, src->special[UNKNOWN].content);
+    tokenizer->start_id = known_id(src, src->special[START].content, tokenizer);
+    tokenizer->end_id = known_id(src, src->special[END].content, tokenizer);
+    tokenizer->pad_id = known_id(src, src->special[PAD].content, tokenizer);
+    tokenizer->unknown_id = known_id(src, src->special[UNKNOWN].content, tokenizer);
     pdag_clip_fill_bytes(&src->vocab, tokenizer);
     return PDAG_OK;
 }

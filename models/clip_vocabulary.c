@@ -44,8 +44,13 @@ static void put_merge(pdag_clip_tokenizer *tokenizer, pdag_clip_merge merge)
     tokenizer->merges[at] = merge;
 }
 
-static void make_merge_table(pdag_clip_tokenizer *tokenizer, size_t n_merges)
+static pdag_status make_merge_table(pdag_clip_tokenizer *tokenizer,
+                                    const char *path, size_t n_merges)
 {
+    if (n_merges > PDAG_CLIP_MAX_ID)
+        return pdag_error(PDAG_ERR_UNSUPPORTED,
+                          "%s: %zu merges: expected %d at most", path, n_merges,
+                          PDAG_CLIP_MAX_ID);
     tokenizer->n_places = 16;
     while (tokenizer->n_places < 2 * n_merges)
         tokenizer->n_places *= 2;
@@ -53,6 +58,7 @@ static void make_merge_table(pdag_clip_tokenizer *tokenizer, size_t n_merges)
         pdag_xcalloc(tokenizer->n_places, sizeof *tokenizer->merges);
     for (size_t k = 0; k < tokenizer->n_places; k++)
         tokenizer->merges[k].joined = -1;
+    return PDAG_OK;
 }
 
 int32_t pdag_clip_token_id(const pdag_clip_vocab *src, const char *token)
@@ -144,9 +150,9 @@ static bool cut_pair(char *text, char **right)
 static pdag_status read_merge_list(const pdag_clip_vocab *src,
                                    pdag_clip_tokenizer *tokenizer)
 {
-    pdag_status status = PDAG_OK;
+    pdag_status status =
+        make_merge_table(tokenizer, src->path, json_array_size(src->merges));
 
-    make_merge_table(tokenizer, json_array_size(src->merges));
     for (size_t k = 0; k < json_array_size(src->merges) && status == PDAG_OK;
          k++) {
         const json_t *entry = json_array_get(src->merges, k);
@@ -224,8 +230,9 @@ static pdag_status read_merge_file(const pdag_clip_vocab *src,
         return pdag_error(PDAG_ERR_INPUT, "%s: %s", src->merges_path,
                           strerror(errno));
     status = read_merge_lines(src, file, NULL, &count);
+    if (status == PDAG_OK)
+        status = make_merge_table(tokenizer, src->merges_path, count);
     if (status == PDAG_OK) {
-        make_merge_table(tokenizer, count);
         rewind(file);
         status = read_merge_lines(src, file, tokenizer, &count);
     }

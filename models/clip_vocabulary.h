@@ -14,6 +14,7 @@
 #include "models/clip_tokenizer.h"
 
 #define PDAG_CLIP_MAX_ID ((1 << 24) - 1)
+#define PDAG_CLIP_MAX_ADDED (1 << 16) /* each is looked for all over a text */
 #define PDAG_CLIP_END_OF_WORD "</w>"
 
 /** left and right may be joined to `joined`; the lowest rank goes first.  An

@@ -78,8 +78,8 @@ static void find_unknown_keys(const pdag_json *config,
         if (pdag_config_knows(rules, key))
             continue;
         part->unknown_keys =
-            pdag_xrealloc(part->unknown_keys, part->n_unknown_keys + 1,
-                          sizeof *part->unknown_keys);
+            pdag_xgrow(part->unknown_keys, part->n_unknown_keys,
+                       sizeof *part->unknown_keys);
         part->unknown_keys[part->n_unknown_keys++] = pdag_xstrdup(key);
     }
 }

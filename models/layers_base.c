@@ -18,7 +18,7 @@ void pdag_weight_list_clear(pdag_weight_list *list)
 
 static void note(char ***texts, size_t *n, char *text)
 {
-    *texts = pdag_xrealloc(*texts, *n + 1, sizeof **texts);
+    *texts = pdag_xgrow(*texts, *n, sizeof **texts);
     (*texts)[(*n)++] = text;
 }
 

@@ -148,8 +148,8 @@ static void note_ignored(const pdag_json *index, pdag_layout *layout)
             known = known || strcmp(used[i], key) == 0;
         if (known)
             continue;
-        layout->ignored = pdag_xrealloc(layout->ignored, layout->n_ignored + 1,
-                                        sizeof *layout->ignored);
+        layout->ignored = pdag_xgrow(layout->ignored, layout->n_ignored,
+                                     sizeof *layout->ignored);
         layout->ignored[layout->n_ignored++] = pdag_xstrdup(key);
     }
 }

@@ -225,22 +225,33 @@ static void decompose(pdag_points *points, uint32_t point)
         decompose(points, found->second);
 }
 
-/* Marks behind a starter into the order of their classes, keeping that of
-   equals; runs are short, so insertion will do. */
+/* text[n], all marks, into the order of their classes, keeping that of equals. */
+static void order_run(uint32_t *text, size_t n)
+{
+    size_t place[257] = {0}; /* classes are below 256 */
+    uint32_t *copy = pdag_xcalloc(n, sizeof *copy);
+
+    memcpy(copy, text, n * sizeof *copy);
+    for (size_t j = 0; j < n; j++)
+        place[combining_class(copy[j]) + 1]++;
+    for (size_t class = 1; class < 257; class++)
+        place[class] += place[class - 1];
+    for (size_t j = 0; j < n; j++)
+        text[place[combining_class(copy[j])]++] = copy[j];
+    free(copy);
+}
+
+/* Marks behind a starter into their order. */
 static void order_marks(uint32_t *text, size_t n)
 {
-    for (size_t j = 1; j < n; j++) {
-        uint32_t point = text[j];
-        uint32_t class = combining_class(point);
-        size_t k = j;
+    size_t begin = 0;
 
-        if (class == 0)
+    for (size_t j = 0; j <= n; j++) {
+        if (j < n && combining_class(text[j]) != 0)
             continue;
-        while (k > 0 && combining_class(text[k - 1]) > class) {
-            text[k] = text[k - 1];
-            k--;
-        }
-        text[k] = point;
+        if (j - begin > 1)
+            order_run(text + begin, j - begin);
+        begin = j + 1;
     }
 }
 

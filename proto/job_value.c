@@ -167,7 +167,7 @@ pdag_status pdag_job_put_text(pdag_job *job, const pdag_job_field *field,
         status = check_room(field, list->n);
         if (status != PDAG_OK)
             return status;
-        list->item = pdag_xrealloc(list->item, list->n + 1, sizeof *list->item);
+        list->item = pdag_xgrow(list->item, list->n, sizeof *list->item);
         list->item[list->n++] = pdag_xstrdup(text);
         break;
     default:
@@ -195,7 +195,7 @@ pdag_status pdag_job_put_int(pdag_job *job, const pdag_job_field *field,
         status = check_room(field, list->n);
         if (status != PDAG_OK)
             return status;
-        list->item = pdag_xrealloc(list->item, list->n + 1, sizeof *list->item);
+        list->item = pdag_xgrow(list->item, list->n, sizeof *list->item);
         list->item[list->n++] = value;
     } else {
         PDAG_ASSERT(field->kind == PDAG_JOB_INT);
@@ -259,8 +259,8 @@ pdag_status pdag_job_put_lora(pdag_job *job, const pdag_job_field *field,
         return misfit(field, path);
     if (!in_range(field, scale))
         return misfit_real(field, scale);
-    job->model.lora = pdag_xrealloc(job->model.lora, job->model.n_lora + 1,
-                                    sizeof *job->model.lora);
+    job->model.lora = pdag_xgrow(job->model.lora, job->model.n_lora,
+                                 sizeof *job->model.lora);
     entry = &job->model.lora[job->model.n_lora++];
     entry->path = pdag_job_join(base, path);
     entry->scale = scale;

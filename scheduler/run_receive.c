@@ -195,6 +195,17 @@ static void take_back(pdag_run *r, int peer)
         r->setup->sink.notice(r->setup->sink.user, text);
 }
 
+/* What the scheduler knows of a worker's work; its own word, with GONE, says
+   more. */
+static void count_task(pdag_worker_stats *stats, const pdag_flight *flight,
+                       const pdag_msg *msg)
+{
+    stats->tasks++;
+    if (flight->node.kind == PDAG_MSG_TASK)
+        stats->rows += flight->n_rows;
+    stats->seconds_busy += msg->header.seconds;
+}
+
 static pdag_status result_in(pdag_run *r, int peer, const pdag_msg *msg)
 {
     pdag_flight flight;
@@ -206,6 +217,7 @@ static pdag_status result_in(pdag_run *r, int peer, const pdag_msg *msg)
     take_back(r, peer);
     pdag_inflight_measure(&r->worker[peer - 1], &flight, msg->header.seconds,
                           pdag_seconds());
+    count_task(&r->worker[peer - 1].info.stats, &flight, msg);
     wanted = pdag_run_wants(r, &flight.node);
     tell_task(r, peer, &flight, msg, wanted);
     return wanted ? take_result(r, &flight.node, msg) : PDAG_OK;

@@ -44,6 +44,7 @@ typedef struct sim_lane { /* a worker in virtual time */
     double free_at;
     way out, in;
     unsigned char *has_condition; /* [n_samples] */
+    unsigned char *has_done;      /* [n_seconds]: tasks of so many rows */
 } sim_lane;
 
 typedef struct sim {
@@ -363,21 +364,27 @@ static void work(sim *s, int peer, pdag_node node, double there, double seconds,
 static void send_task(sim *s, int peer, pdag_node node)
 {
     const pdag_sim_setup *setup = s->setup;
-    unsigned char *has = &s->lane[peer - 1].has_condition[node.sample];
+    const pdag_sim_worker *worker = &setup->worker[peer - 1];
+    sim_lane *lane = &s->lane[peer - 1];
     size_t n = rows_of(s, &node);
     double there;
+    double seconds;
 
-    if (setup->condition_bytes > 0 && !*has)
+    if (setup->condition_bytes > 0 && !lane->has_condition[node.sample])
         send(s, peer, setup->condition_bytes);
-    *has = 1;
+    lane->has_condition[node.sample] = 1;
     there = send(s, peer, n * (setup->row_bytes + sizeof(float)));
+    seconds = pdag_sim_task_seconds(worker, n);
+    if (n <= worker->n_seconds && worker->first != NULL &&
+        worker->first[n - 1] > 0.0 && !lane->has_done[n - 1]) {
+        seconds = worker->first[n - 1];
+        lane->has_done[n - 1] = 1;
+    }
     s->result.tasks++;
     s->result.evaluations += n;
     s->result.worker[peer - 1].tasks++;
     s->result.worker[peer - 1].rows += n;
-    work(s, peer, node, there,
-         pdag_sim_task_seconds(&setup->worker[peer - 1], n),
-         n * setup->row_bytes);
+    work(s, peer, node, there, seconds, n * setup->row_bytes);
 }
 
 static void send_node(sim *s, int peer, pdag_node node)
@@ -510,6 +517,7 @@ static void sim_create(const pdag_sim_setup *setup, sim *s)
         snprintf(s->worker[w].info.device, sizeof s->worker[w].info.device,
                  "kind %d", setup->worker[w].kind);
         s->lane[w].has_condition = pdag_xcalloc(setup->n_samples, 1);
+        s->lane[w].has_done = pdag_xcalloc(setup->worker[w].n_seconds + 1, 1);
     }
     s->result.n_workers = setup->n_workers;
     s->result.worker = pdag_xcalloc(n, sizeof *s->result.worker);
@@ -517,8 +525,10 @@ static void sim_create(const pdag_sim_setup *setup, sim *s)
 
 static void sim_destroy(sim *s)
 {
-    for (int w = 0; w < s->setup->n_workers; w++)
+    for (int w = 0; w < s->setup->n_workers; w++) {
         free(s->lane[w].has_condition);
+        free(s->lane[w].has_done);
+    }
     for (size_t j = 0; j < s->setup->n_samples; j++)
         if (s->sample[j].evaluated != NULL)
             end_sample(s, j);

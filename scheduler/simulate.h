@@ -36,6 +36,8 @@ typedef struct pdag_sim_worker {
      *  is over 0, else fixed + per_row n. */
     size_t n_seconds;
     const double *seconds; /* borrowed */
+    const double *first;   /* [n_seconds] the same of its first task of n rows,
+                              which pays for what is made once; or NULL; borrowed */
     double fixed, per_row;
     double encode, decode; /* seconds of one */
     int kind;              /* the same number: the same device */

@@ -41,30 +41,29 @@ refuse() { # folder, text of the message
 # shellcheck source=tests/page_checks.sh
 . "$src/tests/page_checks.sh"
 
-# One number after a key of a JSON file of ours, summed over its lines.
-sum_of() { # file, key
-    sed -n "s/^.*\"$2\": \([0-9.]*\).*/\1/p" "$1" | awk '{ s += $1 } END { print s }'
-}
-
 # A trace holds each event on a line of its own.
 check_trace() { # folder
     trace=$1/trace.json
-    for pid in $(sed -n 's/^ *"rank": \([0-9]*\).*/\1/p' "$1/run.json"); do
-        grep -q "\"ph\":\"X\",\"pid\":$pid," "$trace" ||
-            complain "$1: no task on rank $pid"
-    done
-    [ "$(grep -c '"ph":"X"' "$trace")" = "$(sum_of "$1/run.json" tasks)" ] ||
-        complain "$1: not one X for each task"
+    awk '/^ *"rank": / { rank = $2 + 0 } /^ *"tasks": / { print rank, $2 + 0 }' \
+        "$1/run.json" | while read -r rank tasks; do
+        [ "$(grep -c "\"ph\":\"X\",\"pid\":$rank," "$trace")" = "$tasks" ] ||
+            echo "$rank"
+    done > "$out/unlike"
+    [ -s "$out/unlike" ] && complain "$1: not one X for each task of rank" \
+        "$(cat "$out/unlike")"
     [ "$(grep -c '"cat":"network"' "$trace")" -gt 0 ] || complain "$1: no network"
     for ends in 's f' 'B E'; do
         [ "$(grep -c "\"ph\":\"${ends% *}\"" "$trace")" = \
             "$(grep -c "\"ph\":\"${ends#* }\"" "$trace")" ] ||
             complain "$1: $ends do not pair up"
     done
-    sed -n 's/.*"ph":"X","pid":\([0-9]*\),"tid":\([0-9]*\),"ts":\([0-9.]*\),"dur":\([0-9.]*\).*/\1 \2 \3 \4/p' \
-        "$trace" | sort -k1,1n -k2,2n -k3,3n |
-        awk '$1 == pid && $2 == tid && $3 < end - 0.001 { bad = 1 }
-             { pid = $1; tid = $2; end = $3 + $4 } END { exit bad }' ||
+    number='\([0-9.]*\)'
+    sed -n "s/.*\"ph\":\"X\",\"pid\":$number,\"tid\":$number,\"ts\":$number,\"dur\":$number.*/\1 \2 \3 \4/p" \
+        "$trace" | sort -k1,1n -k2,2n -k3,3n > "$out/spans"
+    [ "$(wc -l < "$out/spans")" = "$(grep -c '"ph":"X"' "$trace")" ] ||
+        complain "$1: an X without ts or dur"
+    awk '$1 == pid && $2 == tid && $3 < end - 0.001 { bad = 1 }
+        { pid = $1; tid = $2; end = $3 + $4 } END { exit bad }' "$out/spans" ||
         complain "$1: tasks of one lane overlap"
     grep -Eq '"ts":-|"dur":-|nan|inf' "$trace" && complain "$1: a bad number"
 }
@@ -123,7 +122,7 @@ expect 0 "$PICARD_DAG" run "$src/examples/sd.pb" --set sampler.steps=4 -q \
     --set "prompt=$prompt" -o "$out/sd"
 expect 0 "$PICARD_DAG" report "$out/sd"
 check_page "$out/sd/report.html"
-has sd/report.html '&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt; &amp; it&#39;s'
+has sd/report.html '&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt; &amp; it&#39'
 [ "$(grep -c '<img ' "$out/sd/report.html")" = 1 ] || complain "not one picture"
 rm "$out/sd/sample-000.png"
 expect 0 "$PICARD_DAG" report "$out/sd"

@@ -1,7 +1,8 @@
 #!/bin/sh
 # examples/batch/slurm.sbatch under a real Slurm of this one machine: a job that
 # gets USR1 stops with a checkpoint, is requeued, resumes and ends with the bytes of
-# an unbroken run; one that may not be requeued again ends with status 5; one that
+# an unbroken run; so does one that Slurm takes back without a warning, as it does
+# when a node dies; one that may not be requeued again ends with status 5; one that
 # fails is not requeued.  Slurm, its keys, ports and folders are this test's own.
 set -u
 PATH=$PATH:/usr/sbin:/sbin
@@ -50,7 +51,7 @@ submit() {
 }
 
 has_checkpoint() {
-    [ -n "$(ls "$out/$1/checkpoint" 2>/dev/null)" ]
+    ls "$out/$1/checkpoint/"*.ckpt >/dev/null 2>&1
 }
 
 in_state() { # job, states
@@ -80,6 +81,19 @@ interrupt() { # name, job
     fi
 }
 
+# A job that went on from its checkpoint and ended as if nothing had been.
+check_end() { # name, job
+    await 120 ended "$2" || complain "$1: still there after a minute"
+    in_state "$2" COMPLETED || complain "$1: $state, status $(exit_code "$2")"
+    grep -q 'restart 1' "$out/$1.log" || complain "$1: was not requeued"
+    [ "$(grep -c 'starting anew' "$out/$1.log")" = 1 ] ||
+        complain "$1: the second start did not go on from the checkpoint"
+    for index in 0 1 2 3; do
+        cmp "$out/unbroken/sample-00$index.npy" "$out/$1/sample-00$index.npy" ||
+            complain "$1: sample $index differs from the unbroken run's"
+    done
+}
+
 slurm_start "$out" || { complain "Slurm did not start"; slurm_logs; exit 1; }
 PATH=$(dirname "$PICARD_DAG"):$(dirname "$(command -v "$MPIEXEC")"):$PATH
 PICARD_DAG_CHECKPOINT_SECONDS=0.5
@@ -91,15 +105,14 @@ export PATH PICARD_DAG_CHECKPOINT_SECONDS
 
 submit resumed
 interrupt resumed "$job"
-await 120 ended "$job" || complain "resumed: still there after a minute"
-in_state "$job" COMPLETED || complain "resumed: $state, status $(exit_code "$job")"
+check_end resumed "$job"
 grep -q 'ended with status 5' "$out/resumed.log" ||
     complain "resumed: was not stopped at a safe point"
-grep -q 'restart 1' "$out/resumed.log" || complain "resumed: was not requeued"
-for index in 0 1 2 3; do
-    cmp "$out/unbroken/sample-00$index.npy" "$out/resumed/sample-00$index.npy" ||
-        complain "resumed: sample $index differs from the unbroken run's"
-done
+
+submit taken
+await 60 has_checkpoint_or_ended taken "$job"
+scontrol requeue "$job" || complain "taken: scontrol: status $?"
+check_end taken "$job"
 
 PICARD_DAG_MAX_RESTARTS=0 submit limited
 interrupt limited "$job"
@@ -115,7 +128,7 @@ await 60 ended "$job" || complain "refused: still there after 30 seconds"
 
 if [ $failed = 1 ]; then
     slurm_logs
-    for name in resumed limited refused; do
+    for name in resumed taken limited refused; do
         echo "--- $name.log"
         cat "$out/$name.log"
     done

@@ -157,6 +157,37 @@ START_TEST(test_limits)
 }
 END_TEST
 
+static void fill(char *text, size_t n, const char *pair)
+{
+    for (size_t k = 0; k < n; k += 2)
+        memcpy(text + k, pair, 2);
+}
+
+/* A mebibyte of marks is put into order in no more than a moment: the acute
+   accent stands behind the dot below, whatever was written first. */
+START_TEST(test_many_marks)
+{
+    const size_t half = ((size_t)1 << 19) - 2;
+    pdag_clip_tokenizer *tokenizer = load("hub15");
+    char *text = calloc(2 * half + 2, 1);
+    int32_t given[8], ordered[8];
+
+    ck_assert_ptr_nonnull(text);
+    text[0] = 'z';
+    fill(text + 1, half, "\xcc\x81");
+    fill(text + 1 + half, half, "\xcc\xa3");
+    ck_assert_int_eq(pdag_clip_tokenizer_encode(tokenizer, text, 8, given),
+                     PDAG_OK);
+    fill(text + 1, half, "\xcc\xa3");
+    fill(text + 1 + half, half, "\xcc\x81");
+    ck_assert_int_eq(pdag_clip_tokenizer_encode(tokenizer, text, 8, ordered),
+                     PDAG_OK);
+    ck_assert_mem_eq(given, ordered, sizeof given);
+    free(text);
+    pdag_clip_tokenizer_destroy(tokenizer);
+}
+END_TEST
+
 START_TEST(test_not_utf8)
 {
     /* Each as the text with U+FFFD in the places that the standard names. */
@@ -248,6 +279,32 @@ START_TEST(test_added_tokens)
     pdag_clip_tokenizer_encode(tokenizer, "ab<cat><CAT>e\xcc\x81", 8, ids);
     ck_assert_mem_eq(ids, expected, sizeof ids);
     pdag_clip_tokenizer_destroy(tokenizer);
+}
+END_TEST
+
+/* As many added tokens as are let in, then one more. */
+START_TEST(test_many_added_tokens)
+{
+    const int most = 1 << 16;
+
+    for (int n = most - 2; n <= most - 1; n++) { /* and start and end */
+        char path[128];
+        FILE *file;
+
+        write_file("vocab.json", VOCAB);
+        write_file("merges.txt", "a b</w>\n");
+        snprintf(path, sizeof path, "%s/tokenizer_config.json", folder);
+        file = fopen(path, "w");
+        ck_assert_ptr_nonnull(file);
+        fputs("{\"extra_special_tokens\": [\"<0>\"", file);
+        for (int k = 1; k < n; k++)
+            fprintf(file, ", \"<%d>\"", k);
+        fputs("]}", file);
+        fclose(file);
+        ck_assert_int_eq(load_written(),
+                         n == most - 2 ? PDAG_OK : PDAG_ERR_UNSUPPORTED);
+    }
+    ck_assert_ptr_nonnull(strstr(pdag_error_text(), "<65534>: more than 65536"));
 }
 END_TEST
 
@@ -367,9 +424,11 @@ int main(void)
     tcase_add_checked_fixture(tcase, set_up, tear_down);
     tcase_add_test(tcase, test_against_transformers);
     tcase_add_test(tcase, test_limits);
+    tcase_add_test(tcase, test_many_marks);
     tcase_add_test(tcase, test_not_utf8);
     tcase_add_test(tcase, test_small_vocabulary);
     tcase_add_test(tcase, test_added_tokens);
+    tcase_add_test(tcase, test_many_added_tokens);
     tcase_add_test(tcase, test_bad_files);
     tcase_add_test(tcase, test_missing_files);
     suite_add_tcase(suite, tcase);

@@ -84,6 +84,29 @@ START_TEST(test_bad_values_in_bytes)
 }
 END_TEST
 
+/* Little in the file that would be much in memory, or long work: protobuf-c copies
+   a group's lists each time that the group comes again. */
+START_TEST(test_swollen_jobs)
+{
+    const size_t n = 4u << 20;
+    unsigned char *bytes = pdag_xcalloc(n + 1, 1);
+    size_t i;
+
+    for (i = 0; i < n; i += 4) /* model {lora {}}, a million times */
+        memcpy(bytes + i, "\x0a\x02\x2a\x00", 4);
+    refuse_bytes(bytes, n, PDAG_ERR_FORMAT, "model: more than 100 groups");
+    for (i = 0; i < n; i += 2) /* prompts of no text */
+        memcpy(bytes + i, "\x32\x00", 2);
+    refuse_bytes(bytes, n, PDAG_ERR_ARG, "prompt: more than 1000000 entries");
+    memcpy(bytes, "\x42\xfc\xff\xff\x01", 5); /* class labels 0, packed */
+    memset(bytes + 5, 0, n - 4);
+    refuse_bytes(bytes, n, PDAG_ERR_FORMAT, "cut short");
+    refuse_bytes(bytes, n + 1, PDAG_ERR_FORMAT,
+                 "class_label: more than 3000000 values");
+    free(bytes);
+}
+END_TEST
+
 /* Every cut and every changed byte of a real job ends in a status. */
 START_TEST(test_mutations)
 {
@@ -275,6 +298,7 @@ int main(void)
     tcase_set_timeout(all, 60);
     tcase_add_test(all, test_bad_bytes);
     tcase_add_test(all, test_bad_values_in_bytes);
+    tcase_add_test(all, test_swollen_jobs);
     tcase_add_test(all, test_mutations);
     tcase_add_test(all, test_bad_files);
     tcase_add_test(all, test_stdin);

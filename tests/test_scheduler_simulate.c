@@ -251,6 +251,25 @@ START_TEST(workers_come_when_they_are_ready)
 }
 END_TEST
 
+START_TEST(first_tasks_cost_more)
+{
+    const double seconds[2] = {1.0, 1.5};
+    const double first[2] = {4.0, 0.0};
+    bench b;
+
+    make(&b, 4, 2, 1);
+    b.worker[0] = (pdag_sim_worker){.n_seconds = 2, .seconds = seconds,
+                                    .first = first};
+    add_round(&b, 0, 4); /* 1.5 + 1.5 */
+    add_round(&b, 1, 4); /* 4 + 1.5 */
+    add_round(&b, 3, 4); /* 1 */
+    ck_assert_double_eq(makespan(&b), 9.5);
+    b.setup.n_samples = 2; /* a worker's first, not a sample's */
+    ck_assert_double_eq(makespan(&b), 9.5 + 6.5);
+    pdag_sim_result_clear(&b.result);
+}
+END_TEST
+
 START_TEST(samples_overlap_with_encode_and_decode)
 {
     bench b;
@@ -369,6 +388,7 @@ int main(void)
     tcase_add_test(tc, a_second_task_hides_the_messages);
     tcase_add_test(tc, the_faster_worker_does_more);
     tcase_add_test(tc, workers_come_when_they_are_ready);
+    tcase_add_test(tc, first_tasks_cost_more);
     tcase_add_test(tc, samples_overlap_with_encode_and_decode);
     tcase_add_test(tc, rank_0_can_be_what_is_full);
     tcase_add_test(tc, nothing_to_do_takes_no_time);

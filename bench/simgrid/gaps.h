@@ -27,12 +27,12 @@ static inline int gaps_probe(int source, int tag, MPI_Comm comm, int *there,
     return code;
 }
 
-static inline int gaps_receive(void *buffer, int count, MPI_Datatype type,
-                               MPI_Message *message, MPI_Status *status)
+static inline int gaps_begin_receive(void *buffer, int count, MPI_Datatype type,
+                                     MPI_Message *message, MPI_Request *request)
 {
     (void)message;
-    return MPI_Recv(buffer, count, type, gaps_seen.MPI_SOURCE, gaps_seen.MPI_TAG,
-                    gaps_comm, status);
+    return MPI_Irecv(buffer, count, type, gaps_seen.MPI_SOURCE,
+                     gaps_seen.MPI_TAG, gaps_comm, request);
 }
 
 static inline int gaps_init(int wanted, int *provided)
@@ -44,7 +44,7 @@ static inline int gaps_init(int wanted, int *provided)
 }
 
 #define MPI_Improbe gaps_probe
-#define MPI_Mrecv gaps_receive
+#define MPI_Imrecv gaps_begin_receive
 #define MPI_Init_thread(argc, argv, wanted, provided) gaps_init(wanted, provided)
 
 #endif
