@@ -7,7 +7,7 @@
  *   -d       rank 0 schedules only
  *   -s LIST  speeds of the workers, in their order: a row takes delay_ms / speed;
  *            1 where the list is too short
- *   -n       name the columns first
+ *   -n       name the columns and stop
  *
  * seconds      from the first task sent to the last result taken, all workers ready
  * ideal        sum of task seconds / workers; unequal: sum of work / sum of speeds
@@ -23,7 +23,7 @@
 #include "scheduler/simulate.h"
 
 typedef struct options {
-    bool dedicated, names;
+    bool dedicated;
     const char *speeds; /* "" where none */
     const char *job;
     size_t n_set;
@@ -40,21 +40,29 @@ typedef struct record {
 
 static void usage(void)
 {
-    fputs("usage: bench/makespan [-d] [-n] [-s SPEEDS] JOB [FIELD=VALUE ...]\n",
-          stderr);
+    fputs("usage: bench/makespan [-d] [-s SPEEDS] JOB [FIELD=VALUE ...]\n"
+          "       bench/makespan -n\n", stderr);
     exit(2);
+}
+
+static void name_columns(void)
+{
+    puts("ranks,workers,speeds,delay_ms,policy,method,steps,window,block_rows,"
+         "samples,rounds,evaluations,tasks,messages,bytes,seconds,ideal,graph,"
+         "over_ideal,over_graph,rank0_busy");
+    exit(0);
 }
 
 static options parse(int argc, char **argv)
 {
-    options o = {false, false, "", NULL, 0, NULL};
+    options o = {false, "", NULL, 0, NULL};
     int i = 1;
 
     for (; i < argc && argv[i][0] == '-'; i++) {
         if (strcmp(argv[i], "-d") == 0)
             o.dedicated = true;
         else if (strcmp(argv[i], "-n") == 0)
-            o.names = true;
+            name_columns();
         else if (strcmp(argv[i], "-s") == 0 && i + 1 < argc)
             o.speeds = argv[++i];
         else
@@ -156,16 +164,17 @@ static void print(const star *s, const options *o, const record *r)
     double ideal = ideal_seconds(s, o->speeds);
     double graph = graph_seconds(s, r);
     size_t tasks = 0;
+    bool equal = true;
 
-    for (int w = 0; w < p->comm.n_workers; w++)
+    for (int w = 0; w < p->comm.n_workers; w++) {
         tasks += p->load[w].tasks;
-    if (o->names)
-        printf("ranks,workers,speeds,delay_ms,policy,method,steps,window,"
-               "block_rows,samples,rounds,evaluations,tasks,messages,bytes,"
-               "seconds,ideal,graph,over_ideal,over_graph,rank0_busy\n");
+        if (speed_of(o->speeds, w) < speed_of(o->speeds, 0) ||
+            speed_of(o->speeds, w) > speed_of(o->speeds, 0))
+            equal = false;
+    }
     printf("%d,%d,%s,%g,%s,%s,%lld,%lld,%lld,%lld,%zu,%zu,%zu,%zu,%zu,%.6f,%.6f,"
            "%.6f,%.4f,%.4f,%.4f\n",
-           s->size, p->comm.n_workers, o->speeds[0] != '\0' ? "unequal" : "equal",
+           s->size, p->comm.n_workers, equal ? "equal" : "unequal",
            job->model.delay_ms, job->policy, job->solver.method,
            (long long)job->sampler.steps, (long long)job->solver.window,
            (long long)job->block_rows, (long long)job->samples, r->rounds,

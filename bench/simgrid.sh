@@ -95,9 +95,8 @@ line() {
 build >&2 || die "the simulated program does not build: see above"
 seq -f node-%g 0 519 > "$work/hosts"
 mkdir -p "$(dirname "$csv")"
-echo "dim,ranks,workers,speeds,delay_ms,policy,method,steps,window,block_rows,samples\
-,rounds,evaluations,tasks,messages,bytes,seconds,ideal,graph,over_ideal,over_graph\
-,rank0_busy,link_busy" | tee "$csv"
+printf 'dim,%s,link_busy\n' "$(smpirun -np 1 -platform "$platform" \
+    -hostfile "$work/hosts" --log=root.thres:error "$work/makespan" -n)" | tee "$csv"
 for n in $(echo "$ranks" | tr , ' '); do
     line 256 "$n" samples=$((2 * n))
     line 256 "$n" samples=1

@@ -101,7 +101,7 @@ const pdag_command pdag_command_report = {
     .options =
         "Reads run.json of the folder, the pictures, and trace.json where the\n"
         "run was traced (run --trace); writes report.html there and says so.  The\n"
-        "page has pictures, residuals by round, residual maps, the timeline of the\n"
-        "workers and the job; it needs no network and no script.\n",
+        "page has pictures, residuals by round, residual maps, the workers'\n"
+        "timeline and the job; it needs no network and no script.\n",
     .run = command_report,
 };

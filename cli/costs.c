@@ -458,23 +458,23 @@ bool pdag_costs_worker(const pdag_costs *costs, const pdag_setup *setup,
 {
     char *begin = worker_key(setup);
     json_t *found = NULL;
-    bool found_many = false; /* it is of as many workers */
+    double nearest = HUGE_VAL;
     json_int_t newest = -1;
     const char *key;
     json_t *entry;
 
     json_object_foreach(json_object_get(costs->root, "workers"), key, entry) {
         json_int_t used = json_integer_value(json_object_get(entry, "used"));
-        bool many = json_integer_value(json_object_get(entry, "workers")) ==
-                    n_workers;
+        double its = json_number_value(json_object_get(entry, "workers"));
+        double apart = fabs(log2((its >= 1.0 ? its : 1.0) / n_workers));
 
         if (strncmp(key, begin, strlen(begin)) != 0 ||
             !same_backend(setup->job->model.backend,
                           json_string_value(json_object_get(entry, "backend"))))
             continue;
-        if (many == found_many ? used > newest : many) {
+        if (apart < nearest || (apart <= nearest && used > newest)) {
+            nearest = apart;
             newest = used;
-            found_many = many;
             found = entry;
         }
     }

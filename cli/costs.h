@@ -69,9 +69,10 @@ typedef struct pdag_cost {
     double encode, decode; /* 0: not known */
 } pdag_cost;
 
-/** Of the kind of worker that this job's model ran on last - among n_workers of
- *  them, if it ever did - with the job's precision, guidance, delay and backend.
- *  False where nothing is known.  Clear it. */
+/** Of the kind of worker that this job's model ran on with the job's precision,
+ *  guidance, delay and backend, in the runs whose number of workers is nearest to
+ *  n_workers, which may share a machine; of these the last.  False where nothing is
+ *  known.  Clear it. */
 bool pdag_costs_worker(const pdag_costs *costs, const pdag_setup *setup,
                        int n_workers, pdag_cost *cost_out);
 void pdag_cost_clear(pdag_cost *cost);

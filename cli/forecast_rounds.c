@@ -187,9 +187,23 @@ static double accepted_share(double s)
     return s * s * (3.0 - 2.0 * s);
 }
 
+/* The same as in a path that was. */
+static double share_in(const pdag_shape *shape, const pdag_sim_path *path, double s)
+{
+    double at = s * (double)path->n_rounds;
+    size_t k = (size_t)at;
+    double low = (double)path->round[k].begin;
+    double high = k + 1 < path->n_rounds ? (double)path->round[k + 1].begin
+                                         : (double)path->final;
+
+    return (low + (at - (double)k) * (high - low) - (double)shape->first_row) /
+           (double)rows_to_do(shape);
+}
+
 /* A path of n rounds, which the window allows: every round takes a row at least and
-   what the window held at most. */
-static pdag_sim_path default_path(const pdag_shape *shape, size_t n)
+   what the window held at most.  like: NULL for the default. */
+static pdag_sim_path make_path(const pdag_shape *shape, size_t n,
+                               const pdag_sim_path *like)
 {
     size_t rows = rows_to_do(shape);
     size_t *begin = pdag_xcalloc(n + 1, sizeof *begin);
@@ -197,9 +211,9 @@ static pdag_sim_path default_path(const pdag_shape *shape, size_t n)
     size_t at = shape->first_row;
 
     for (size_t k = 0; k < n; k++) {
-        size_t wanted = shape->first_row +
-                        (size_t)((double)rows *
-                                 accepted_share((double)k / (double)n));
+        double s = (double)k / (double)n;
+        double share = like != NULL ? share_in(shape, like, s) : accepted_share(s);
+        size_t wanted = shape->first_row + (size_t)((double)rows * share + 0.5);
         size_t left = shape->window * (n - k); /* rows the rest can take */
         size_t least = left < shape->n_rows ? shape->n_rows - left : 0;
         size_t most = shape->n_rows - (n - k); /* each takes one */
@@ -364,13 +378,16 @@ static void use_default(const pdag_shape *shape, const pdag_costs *costs,
     if (paths->from == NULL)
         paths->from = pdag_xstrdup("N / W + g log2 W, as measured on emoji-sd "
                                    "(docs/rounds.md)");
-    add_path(paths,
-             default_path(shape, pdag_shape_default_rounds(shape, hardness)));
+    add_path(paths, make_path(shape, pdag_shape_default_rounds(shape, hardness),
+                              NULL));
 }
 
-static pdag_status use_given(const pdag_shape *shape, size_t rounds,
+/* So many rounds, which take rows as in the typical earlier run. */
+static pdag_status use_given(const pdag_setup *setup, const pdag_shape *shape,
+                             const pdag_costs *costs, size_t rounds,
                              pdag_paths *paths)
 {
+    pdag_paths stored;
     size_t fewest = pdag_shape_fewest_rounds(shape);
     size_t most = pdag_shape_most_rounds(shape);
 
@@ -378,7 +395,12 @@ static pdag_status use_given(const pdag_shape *shape, size_t rounds,
         return pdag_error(PDAG_ERR_ARG, "--rounds: %zu: expected %zu to %zu, since "
                           "a window of %zu rows passes over %zu", rounds, fewest,
                           most, shape->window, rows_to_do(shape));
-    add_path(paths, default_path(shape, rounds));
+    memset(&stored, 0, sizeof stored);
+    if (use_stored(setup, shape, costs, &stored))
+        qsort(stored.path, stored.n, sizeof *stored.path, by_rounds);
+    add_path(paths, make_path(shape, rounds,
+                              stored.n > 0 ? &stored.path[stored.n / 2] : NULL));
+    pdag_paths_clear(&stored);
     paths->source = PDAG_SOURCE_GIVEN;
     paths->from = pdag_xstrdup("--rounds");
     return PDAG_OK;
@@ -395,12 +417,12 @@ pdag_status pdag_paths_make(const pdag_setup *setup, const pdag_shape *shape,
     memset(&paths, 0, sizeof paths);
     if (rows_to_do(shape) <= 1 || shape->window == 1) {
         if (rounds > 0 && rounds != rows_to_do(shape))
-            return use_given(shape, rounds, &paths);
-        add_path(&paths, default_path(shape, rows_to_do(shape)));
+            return use_given(setup, shape, costs, rounds, &paths);
+        add_path(&paths, make_path(shape, rows_to_do(shape), NULL));
         paths.source = PDAG_SOURCE_EXACT;
         paths.from = pdag_xstrdup("one row a round");
     } else if (rounds > 0) {
-        status = use_given(shape, rounds, &paths);
+        status = use_given(setup, shape, costs, rounds, &paths);
     } else if (!use_stored(setup, shape, costs, &paths)) {
         use_default(shape, costs, &paths);
     }

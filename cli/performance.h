@@ -1,6 +1,6 @@
 /** cli/performance.h: a run's own figures: taken down as it goes, compared with
- *  what was predicted, kept for later ones (cli/costs.h).  Nothing here can fail the
- *  run. */
+ *  what was predicted, kept for later ones (cli/costs.h).  Nothing here can fail
+ *  the run. */
 #ifndef PDAG_CLI_PERFORMANCE_H
 #define PDAG_CLI_PERFORMANCE_H
 

@@ -43,7 +43,8 @@ typedef struct pdag_plan {
     pdag_paths paths;
     pdag_speeds speeds;
     pdag_sim_result result;
-    double sequential;        /* seconds of sampling one after the other */
+    pdag_speeds alone;        /* of a worker that is the only one */
+    double sequential;        /* its seconds of sampling one row after the other */
     double sequential_on_all; /* samples in sequence, but on all workers at once */
     pdag_plan_choice chosen;  /* the best window and block rows for these ranks */
     pdag_plan_memory memory;

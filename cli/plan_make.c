@@ -84,8 +84,8 @@ static void fill_memory(pdag_plan *plan)
 /* A row in sequence: to a worker and back, and its update. */
 static double row_in_sequence(const pdag_plan *plan)
 {
-    return pdag_speeds_task(&plan->speeds, 1) + 2 * plan->speeds.local_latency +
-           plan->speeds.update;
+    return pdag_speeds_task(&plan->alone, 1) + 2 * plan->alone.local_latency +
+           plan->alone.update;
 }
 
 static pdag_status forecast(const pdag_plan *plan, const pdag_shape *shape,
@@ -266,6 +266,7 @@ pdag_status pdag_plan_make(const pdag_setup *setup,
     plan.costs = pdag_costs_read(setup);
     plan.speeds = pdag_speeds_make(setup, &plan.costs, options->task_seconds,
                                    plan.n_workers);
+    plan.alone = pdag_speeds_make(setup, &plan.costs, options->task_seconds, 1);
     status = pdag_paths_make(setup, &plan.shape, &plan.costs, options->rounds,
                              &plan.paths);
     if (status == PDAG_OK)
@@ -290,6 +291,7 @@ void pdag_plan_clear(pdag_plan *plan)
     pdag_costs_clear(&plan->costs);
     pdag_paths_clear(&plan->paths);
     pdag_speeds_clear(&plan->speeds);
+    pdag_speeds_clear(&plan->alone);
     pdag_sim_result_clear(&plan->result);
     free(plan->advice);
     memset(plan, 0, sizeof *plan);

@@ -176,7 +176,8 @@ static void add_times(const pdag_plan *plan, pdag_text *text)
     const pdag_sim_result *r = &plan->result;
 
     pdag_text_add(text, "one task      ");
-    pdag_plan_add_seconds(text, pdag_speeds_task(&plan->speeds, plan->shape.block_rows));
+    pdag_plan_add_seconds(
+        text, pdag_speeds_task(&plan->speeds, plan->shape.block_rows));
     pdag_text_add(text, " for %zu row%s\n              %s: %s\n",
                   plan->shape.block_rows, plan->shape.block_rows == 1 ? "" : "s",
                   pdag_source_text(plan->speeds.source), plan->speeds.from);
@@ -241,8 +242,8 @@ void pdag_plan_add_text(const pdag_plan *plan, pdag_text *text)
     add_times(plan, text);
     add_links(plan, text);
     add_memory(plan, text);
-    pdag_text_add(text, "recommended   solver.window=%zu block_rows=%zu: %zu rounds,"
-                  " ", c->window, c->block_rows, c->rounds);
+    pdag_text_add(text, "recommended   solver.window=%zu block_rows=%zu: %zu "
+                  "rounds, ", c->window, c->block_rows, c->rounds);
     pdag_plan_add_seconds(text, c->seconds);
     pdag_text_add(text, "\nadvice        %s\n", plan->advice);
 }

@@ -1,5 +1,6 @@
 /** cli/replay.h: what happened in a run, in figures, and the same run simulated
- *  from them: how far the simulation - and so every prediction - can be trusted here. */
+ *  from them: how far the simulation - and so every prediction - can be trusted
+ *  here. */
 #ifndef PDAG_CLI_REPLAY_H
 #define PDAG_CLI_REPLAY_H
 

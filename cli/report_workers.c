@@ -195,7 +195,8 @@ static pdag_status draw_timeline(const pdag_timeline *t, pdag_text *page)
     pdag_text_add(page, "<p>Every network evaluation on its worker, from the "
                   "run&#8217;s start; colours go by the %s, eight in turn, "
                   "encoding and decoding have none%s. trace.json has more: open it "
-                  "at ui.perfetto.dev or in chrome://tracing.</p>\n<div class=\"wide\" role=\"region\" "
+                  "at ui.perfetto.dev or in chrome://tracing.</p>\n"
+                  "<div class=\"wide\" role=\"region\" "
                   "aria-label=\"timeline\" tabindex=\"0\"><svg class=\"timeline\" "
                   "viewBox=\"0 0 %g %.1f\" role=\"img\" aria-label=\"Tasks of each "
                   "worker against time\">\n", p.by_sample ? "sample" : "round",
@@ -249,8 +250,8 @@ static void draw_bars(const json_t *workers, pdag_text *page)
     if (most <= 0.0)
         return;
     pdag_text_add(page, "<p>Seconds of each worker: <span class=\"s0\">busy"
-                  "</span>, <span class=\"s1\">messages</span>, and waiting (plain). A run "
-                  "with --trace has a timeline here.</p>\n"
+                  "</span>, <span class=\"s1\">messages</span>, and waiting "
+                  "(plain). A run with --trace has a timeline here.</p>\n"
                   "<svg class=\"timeline\" viewBox=\"0 0 %g %.1f\" role=\"img\" "
                   "aria-label=\"Seconds of each worker\">\n<g class=\"spans\">\n",
                   WIDTH, lane * (double)n);

@@ -7,6 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#ifdef __linux__
+#include <sys/prctl.h>
+#endif
 
 #if defined PDAG_HAVE_ULFM && defined OPEN_MPI
 #include <mpi-ext.h>
@@ -139,6 +142,15 @@ static int init_within_bounds(int *provided_out)
     return code;
 }
 
+/* Under fault tolerance Open MPI leaves running, stopped or busy processes behind
+   when mpirun ends. */
+static void die_with_launcher(void)
+{
+#ifdef __linux__
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+#endif
+}
+
 pdag_status pdag_mpi_start(int *rank_out, int *size_out)
 {
     int provided;
@@ -157,6 +169,8 @@ pdag_status pdag_mpi_start(int *rank_out, int *size_out)
     MPI_Comm_size(MPI_COMM_WORLD, size_out);
     pdag_fatal_set_hook(abort_all_ranks);
     pdag_fatal_set_rank(*rank_out);
+    if (*rank_out > 0)
+        die_with_launcher();
     if (provided < MPI_THREAD_FUNNELED)
         return pdag_error(PDAG_ERR_UNSUPPORTED, "this MPI does not allow "
                           "threads (MPI_THREAD_FUNNELED)");
@@ -421,6 +435,22 @@ static pdag_status report_death(mpi_comm *m, int *peer_out, pdag_msg **msg_out)
     return PDAG_OK;
 }
 
+/* A dead scheduler's tasks are not worth their time. */
+static pdag_status check_sender(mpi_comm *m, pdag_msg **msg)
+{
+    pdag_status status;
+
+    if (m->comm.self == 0 || !pdag_mpi_survives())
+        return PDAG_OK;
+    note_all_deaths(m);
+    status = check_scheduler(m);
+    if (status != PDAG_OK) {
+        pdag_msg_free(*msg);
+        *msg = NULL;
+    }
+    return status;
+}
+
 static pdag_status mpi_receive(pdag_comm *comm, int *peer_out,
                                pdag_msg **msg_out)
 {
@@ -438,7 +468,7 @@ static pdag_status mpi_receive(pdag_comm *comm, int *peer_out,
     if (*msg_out != NULL) {
         if ((*msg_out)->header.kind == PDAG_MSG_GONE)
             note_gone(m, *peer_out);
-        return PDAG_OK;
+        return check_sender(m, msg_out);
     }
     if (m->n_dead > 0 && !there && comm->self == 0)
         return report_death(m, peer_out, msg_out);
@@ -513,6 +543,10 @@ void pdag_mpi_finish(int exit_status)
 
 void pdag_mpi_abort(int exit_status)
 {
+    /* Under fault tolerance an abort with status 0 is taken for a rank's end, and
+       mpirun waits for the others. */
+    if (started && exit_status == 0 && pdag_mpi_survives())
+        exit_status = 1;
     if (started)
         MPI_Abort(MPI_COMM_WORLD, exit_status);
     exit(exit_status);

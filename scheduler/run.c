@@ -173,7 +173,7 @@ static pdag_status stop(pdag_run *r, pdag_status status)
         status = pdag_run_save(r, true);
         return status == PDAG_OK ? tell_stopped(r) : status;
     }
-    if (!may_pass_later(status))
+    if (!may_pass_later(status) || r->setup->checkpoint_seconds <= 0.0)
         return status;
     cause = pdag_xstrdup(pdag_error_text());
     pdag_run_save(r, true); /* whose failure says less than the cause */

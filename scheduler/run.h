@@ -110,7 +110,8 @@ typedef struct pdag_run_setup {
     const pdag_checkpoint *resume; /* go on from there, or NULL; of the same job */
     const bool *ended;     /* [samples] of those that had ended then, which need not
                               be made again; NULL: all */
-    double checkpoint_seconds; /* between two save() calls; 0: only when stopping */
+    double checkpoint_seconds; /* between two save() calls; 0: only when asked to
+                              stop */
     double task_seconds;   /* a worker that takes longer for a task is taken for
                               hung; 0: many times what such tasks have taken */
     int first_rank;        /* rank of worker 1, for messages: 0, or 1 where rank 0
@@ -144,9 +145,9 @@ pdag_status pdag_scheduler_check(const pdag_run_setup *setup);
 /** Work until every sample has ended, or stop_asked() says so, or something failed.
  *  Does not send STOP: see pdag_run_stop_workers().  The text of a worker's failure
  *  names it.  A worker that is lost or silent is done without: its blocks go to
- *  others, and PDAG_ERR_LOST comes only where nobody is left - after a last save(),
- *  as for any failure that a later run need not meet again (COMM, LOST, IO, NOMEM,
- *  BACKEND).  *result_out is set in any case; clear it. */
+ *  others, and PDAG_ERR_LOST comes only where nobody is left - after a last save()
+ *  where checkpoint_seconds is over 0, as for any failure that a later run need not
+ *  meet again (COMM, LOST, IO, NOMEM, BACKEND).  *result_out is set in any case; clear it. */
 pdag_status pdag_scheduler_run(const pdag_run_setup *setup, pdag_comm *comm,
                                pdag_run_result *result_out);
 void pdag_run_result_clear(pdag_run_result *result);

@@ -37,6 +37,11 @@ check_job() {
             complain "$name: dedicated scheduler: status $?"
         cmp "$out/$name-0/sample-000.npy" "$out/$name-d/sample-000.npy" ||
             complain "$name: differs with a dedicated scheduler"
+        "$MPIEXEC" -np 3 "$PICARD_DAG" run "$job" "$@" -q \
+            --set policy=barrier -o "$out/$name-b" ||
+            complain "$name: policy barrier: status $?"
+        cmp "$out/$name-0/sample-000.npy" "$out/$name-b/sample-000.npy" ||
+            complain "$name: differs with a barrier between rounds"
     fi
     grep -q '"stop": "converged"' "$out/$name-0/run.json" ||
         complain "$name: did not converge"

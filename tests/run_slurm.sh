@@ -37,7 +37,7 @@ await() {
 
 # Twenty milliseconds a row: some seconds on four tasks.
 settings='--set model.delay_ms=20 --set sampler.steps=100 --set solver.window=8
-    --set block_rows=1 --set samples=4'
+    --set block_rows=1 --set samples=4 --checkpoint-seconds 0.5'
 
 # name, then options of sbatch: submits the example, sets $job.
 submit() {
@@ -96,8 +96,7 @@ check_end() { # name, job
 
 slurm_start "$out" || { complain "Slurm did not start"; slurm_logs; exit 1; }
 PATH=$(dirname "$PICARD_DAG"):$(dirname "$(command -v "$MPIEXEC")"):$PATH
-PICARD_DAG_CHECKPOINT_SECONDS=0.5
-export PATH PICARD_DAG_CHECKPOINT_SECONDS
+export PATH
 
 # shellcheck disable=SC2086
 "$PICARD_DAG" run "$src/examples/gaussian.pb" $settings -q \

@@ -112,7 +112,7 @@ static pdag_status live(part *p, fake_crew *crew, const pdag_checkpoint *resume,
     b.setup.sink.save = keep;
     b.setup.sink.stop_asked = stop_asked;
     b.setup.resume = resume;
-    b.setup.checkpoint_seconds = p->keep_any ? 1e-4 : 0.0;
+    b.setup.checkpoint_seconds = p->keep_any ? 1e-4 : 1e3;
     b.setup.task_seconds = 0.015;
     fake_crew_start(crew);
     status = pdag_scheduler_run(&b.setup, crew->scheduler, result);

@@ -36,7 +36,7 @@ export OMP_NUM_THREADS=1
 # An Open MPI built for LSF takes nodes and slots from it.  A trapped signal ends
 # wait early, with a status of its own.
 trap 'signalled=1; kill -USR1 "$launcher"' USR1
-mpirun picard-dag run "$JOB" -o "$OUTPUT" --resume --checkpoint-seconds 60 \
+mpirun picard-dag run "$JOB" -o "$OUTPUT" --resume \
     --max-wall-time "$max_wall_time" &
 launcher=$!
 while :; do

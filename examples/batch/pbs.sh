@@ -29,7 +29,7 @@ export OMP_NUM_THREADS=1
 
 # An Open MPI built for PBS finds the nodes itself; others need the file.
 mpirun --hostfile "$PBS_NODEFILE" picard-dag run "$JOB" -o "$OUTPUT" --resume \
-    --checkpoint-seconds 60 --max-wall-time "$max_wall_time"
+    --max-wall-time "$max_wall_time"
 status=$?
 echo "$(date): picard-dag ended with status $status"
 
