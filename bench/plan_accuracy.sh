@@ -74,9 +74,11 @@ for n in $ranks; do
             sed -n '/"prediction": {/,/}/p' "$out/run/run.json" > "$out/prediction"
             stored=$(number "$out/prediction" seconds)
             again=$(number "$out/prediction" measured)
-            echo "$n,$window,$block,$rounds,$measured,$given,$(percent "$given" \
-                "$measured"),$again,$stored,$(number "$out/prediction" \
-                error_percent),$(number "$out/prediction" replay_error_percent)"
+            replay=$(number "$out/prediction" replay_seconds)
+            printf '%s,%s,%s,%s,%.4f,%.4f,%s,%.4f,%.4f,%s,%s\n' "$n" "$window" \
+                "$block" "$rounds" "$measured" "$given" \
+                "$(percent "$given" "$measured")" "$again" "$stored" \
+                "$(percent "$stored" "$again")" "$(percent "$replay" "$again")"
         done
     done
 done

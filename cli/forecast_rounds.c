@@ -181,14 +181,18 @@ static int by_rounds(const void *a, const void *b)
 
 /* The share of rows accepted by the share `s` of the rounds.  Slow, fast, slow:
    3 s^2 - 2 s^3 follows full windows of emoji-sd (secant 7 and 8 rounds, picard 14)
-   within a twentieth; narrow windows are bounded by their width. */
-static double accepted_share(double s)
+   within a twentieth.  Narrow windows are bounded by their width: half way from
+   there to a steady pace, between those of emoji-sd and of the oracle. */
+static double accepted_share(const pdag_shape *shape, double s)
 {
-    return s * s * (3.0 - 2.0 * s);
+    double curve = s * s * (3.0 - 2.0 * s);
+
+    return 2 * shape->window < shape->n_rows ? (curve + s) / 2 : curve;
 }
 
 /* The same as in a path that was. */
-static double share_in(const pdag_shape *shape, const pdag_sim_path *path, double s)
+static double share_in(const pdag_shape *shape, const pdag_sim_path *path,
+                       double s)
 {
     double at = s * (double)path->n_rounds;
     size_t k = (size_t)at;
@@ -212,7 +216,8 @@ static pdag_sim_path make_path(const pdag_shape *shape, size_t n,
 
     for (size_t k = 0; k < n; k++) {
         double s = (double)k / (double)n;
-        double share = like != NULL ? share_in(shape, like, s) : accepted_share(s);
+        double share = like != NULL ? share_in(shape, like, s)
+                                    : accepted_share(shape, s);
         size_t wanted = shape->first_row + (size_t)((double)rows * share + 0.5);
         size_t left = shape->window * (n - k); /* rows the rest can take */
         size_t least = left < shape->n_rows ? shape->n_rows - left : 0;

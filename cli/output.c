@@ -363,7 +363,8 @@ static json_t *history_json(const pdag_sample_result *r)
         json_t *row = json_array();
 
         for (size_t i = 0; i < r->n_rows; i++) {
-            bool there = i >= record->begin && i < record->begin + record->n;
+            bool there = i >= record->begin && i < record->begin + record->n &&
+                         isfinite(record->residual[i - record->begin]);
 
             json_array_append_new(
                 row, there ? json_real(record->residual[i - record->begin])

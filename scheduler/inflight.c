@@ -172,6 +172,14 @@ size_t pdag_inflight_count(const pdag_worker *worker, int n_workers)
     return n;
 }
 
+/* Names go into reports: printable ASCII, whatever another machine sent. */
+static void make_plain(char *text)
+{
+    for (; *text != '\0'; text++)
+        if (*text < ' ' || *text > '~')
+            *text = '?';
+}
+
 void pdag_inflight_ready(pdag_worker_info *info, const pdag_msg *msg)
 {
     char *text = pdag_xstrndup(pdag_msg_payload_const(msg),
@@ -183,6 +191,8 @@ void pdag_inflight_ready(pdag_worker_info *info, const pdag_msg *msg)
     snprintf(info->host, sizeof info->host, "%s", text);
     snprintf(info->device, sizeof info->device, "%s",
              device != NULL ? device : "");
+    make_plain(info->host);
+    make_plain(info->device);
     info->ready = true;
     free(text);
 }
