@@ -38,7 +38,7 @@ static void usage(FILE *where)
           "    --help, --version; picard-dag COMMAND --help\n"
           "\n"
           "exit status: 0 done, 1 failed while running, 2 misuse or bad input,\n"
-          "3 ended without convergence, 4 not verified, 5 stopped and 6 out of workers\n"
+          "3 ended without convergence, 4 not verified, 5 stopped, 6 no worker left\n"
           "(run --resume goes on).  More: man picard-dag.\n",
           where);
 }

@@ -47,7 +47,7 @@ void pdag_output_clear(pdag_output *output);
 void pdag_output_withdraw(pdag_output *output);
 
 /** Files of one sample, and its entry of run.json.  What it needs of the result is
- *  copied; a thread writes the files.  PDAG_ERR_IO, _NOMEM: of this or of an earlier
+ *  copied; a thread writes the files.  PDAG_ERR_IO, _NOMEM: of this or an earlier
  *  sample. */
 pdag_status pdag_output_sample(pdag_output *output,
                                const pdag_sample_result *result);

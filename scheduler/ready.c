@@ -73,7 +73,7 @@ bool pdag_ready_pop_back(pdag_ready *ready, pdag_node *node_out)
             last = i;
     *node_out = ready->node[last];
     ready->node[last] = ready->node[--ready->n];
-    /* The last of all was a leaf, and the node in its place comes after no child. */
+    /* It was a leaf, and the node in its place comes after no child. */
     if (last < ready->n)
         sift_up(ready, last);
     return true;

@@ -147,7 +147,8 @@ pdag_status pdag_scheduler_check(const pdag_run_setup *setup);
  *  names it.  A worker that is lost or silent is done without: its blocks go to
  *  others, and PDAG_ERR_LOST comes only where nobody is left - after a last save()
  *  where checkpoint_seconds is over 0, as for any failure that a later run need not
- *  meet again (COMM, LOST, IO, NOMEM, BACKEND).  *result_out is set in any case; clear it. */
+ *  meet again (COMM, LOST, IO, NOMEM, BACKEND).  *result_out is set in any case;
+ *  clear it. */
 pdag_status pdag_scheduler_run(const pdag_run_setup *setup, pdag_comm *comm,
                                pdag_run_result *result_out);
 void pdag_run_result_clear(pdag_run_result *result);

@@ -269,8 +269,9 @@ static pdag_status sweep_arrays(pdag_sample *s, const record *r, size_t i)
     if (status == PDAG_OK)
         status = floats(r, NAMED("before_new"), before, sweep->before_new);
 #undef NAMED
-    if (status == PDAG_OK && (numbers[0] < sweep->begin || numbers[0] > sweep->end ||
-                              numbers[1] > n || numbers[3] > n))
+    if (status == PDAG_OK &&
+        (numbers[0] < sweep->begin || numbers[0] > sweep->end || numbers[1] > n ||
+         numbers[3] > n))
         status = pdag_error(PDAG_ERR_FORMAT, "s%zu.w%zu: not of this job", s->index,
                             i);
     if (status != PDAG_OK)

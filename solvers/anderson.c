@@ -120,7 +120,8 @@ static double plain_row(anderson *s, const pdag_solver_block *block, size_t i,
     for (size_t d = 0; d < dim; d += PDAG_TILE) {
         size_t n = pdag_tile(dim, d);
 
-        pdag_order_tile(&row, block->f + i * dim, pdag_solver_next_state(block, dim, i), d, n,
+        pdag_order_tile(&row, block->f + i * dim,
+                        pdag_solver_next_state(block, dim, i), d, n,
                         extra, &rho_sq);
         pdag_vec_narrow(n, row.r + d, s->r + i * dim + d);
         pdag_method_finish(opts, block, i, d, extra, s->delta, &sums);

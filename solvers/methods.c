@@ -79,8 +79,8 @@ void pdag_method_finish(const pdag_solver_opts *opts,
     size_t at = i * opts->dim + d;
 
     pdag_vec_finish(pdag_tile(opts->dim, d), block->f + at,
-                    pdag_solver_next_state(block, opts->dim, i) + d, extra, block->x_new + at, delta + d,
-                    sums);
+                    pdag_solver_next_state(block, opts->dim, i) + d, extra,
+                    block->x_new + at, delta + d, sums);
 }
 
 pdag_status pdag_method_row_end(const pdag_solver_opts *opts,

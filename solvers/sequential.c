@@ -42,7 +42,8 @@ static pdag_status sequential_update(pdag_solver *solver,
         pdag_row_sums sums = {{{0.0}}, {{0.0}}};
         pdag_status status;
 
-        pdag_vec_distance_sq(dim, block->f + i * dim, pdag_solver_next_state(block, dim, i),
+        pdag_vec_distance_sq(dim, block->f + i * dim,
+                             pdag_solver_next_state(block, dim, i),
                              &sums.residual_sq);
         sums.change_sq = sums.residual_sq;
         status = pdag_method_row_end(&solver->opts, block, i, &sums);

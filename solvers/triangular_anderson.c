@@ -112,7 +112,8 @@ static bool plain_row(triangular *s, const pdag_solver_block *block, size_t i,
     for (size_t d = 0; d < dim; d += PDAG_TILE) {
         size_t n = pdag_tile(dim, d);
 
-        pdag_order_tile(&row, block->f + i * dim, pdag_solver_next_state(block, dim, i), d, n,
+        pdag_order_tile(&row, block->f + i * dim,
+                        pdag_solver_next_state(block, dim, i), d, n,
                         s->extra + d, &rho_sq);
         pdag_vec_narrow(n, row.r + d, s->r + d);
     }

@@ -1,7 +1,7 @@
 /* tests/test_scheduler_faults.c: workers that die, hang and dawdle, and schedulers
- * that are stopped, at random moments: hundreds of runs over the loopback transport,
- * each of which must end with the numbers of an undisturbed one, at once or after
- * as many resumptions as it takes. */
+ * that are stopped, at random moments: hundreds of runs over the loopback
+ * transport, each of which must end with the numbers of an undisturbed one, at once
+ * or after as many resumptions as it takes. */
 #include <check.h>
 #include <math.h>
 #include <stdio.h>
