@@ -179,12 +179,14 @@ static int by_rounds(const void *a, const void *b)
     return (p->n_rounds > q->n_rounds) - (p->n_rounds < q->n_rounds);
 }
 
-/* The share of rows accepted by the share `s` of the rounds.  Slow, fast, slow:
-   3 s^2 - 2 s^3 follows full windows of emoji-sd (secant 7 and 8 rounds, picard 14)
-   within a twentieth.  Narrow windows are bounded by their width: half way from
-   there to a steady pace, between those of emoji-sd and of the oracle. */
-static double accepted_share(const pdag_shape *shape, double s)
+/* The share of rows accepted by k of n rounds.  Slow, fast, slow: 3 s^2 - 2 s^3,
+   where the first round counts half, since nothing but its first row is sure,
+   follows full windows of emoji-sd (secant 7 and 8 rounds, picard 14) within a
+   tenth.  Narrow windows are bounded by their width: half way from there to a steady
+   pace, between those of emoji-sd and of the oracle. */
+static double accepted_share(const pdag_shape *shape, size_t k, size_t n)
 {
+    double s = k > 0 ? ((double)k - 0.5) / ((double)n - 0.5) : 0.0;
     double curve = s * s * (3.0 - 2.0 * s);
 
     return 2 * shape->window < shape->n_rows ? (curve + s) / 2 : curve;
@@ -215,9 +217,9 @@ static pdag_sim_path make_path(const pdag_shape *shape, size_t n,
     size_t at = shape->first_row;
 
     for (size_t k = 0; k < n; k++) {
-        double s = (double)k / (double)n;
-        double share = like != NULL ? share_in(shape, like, s)
-                                    : accepted_share(shape, s);
+        double share = like != NULL
+                           ? share_in(shape, like, (double)k / (double)n)
+                           : accepted_share(shape, k, n);
         size_t wanted = shape->first_row + (size_t)((double)rows * share + 0.5);
         size_t left = shape->window * (n - k); /* rows the rest can take */
         size_t least = left < shape->n_rows ? shape->n_rows - left : 0;

@@ -38,8 +38,8 @@ static void usage(FILE *where)
           "    --help, --version; picard-dag COMMAND --help\n"
           "\n"
           "exit status: 0 done, 1 failed while running, 2 misuse or bad input,\n"
-          "3 ended without convergence, 4 not verified, 5 stopped, 6 no worker left\n"
-          "(run --resume goes on).  More: man picard-dag.\n",
+          "3 ended without convergence, 4 not verified; 5 stopped, 6 no worker\n"
+          "left: run --resume goes on.  More: man picard-dag.\n",
           where);
 }
 

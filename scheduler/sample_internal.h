@@ -3,8 +3,8 @@
  *
  *  Rounds of different blocks overlap, so that each thing is kept where its version
  *  is clear.  A block's own states, x_first .. x_last, are of the block's round
- *  (the next that it is evaluated in).  The state behind them, x_{last+1}, belongs to
- *  the next block, which may be rounds behind: the block keeps a copy of its own
+ *  (the next that it is evaluated in).  The state behind them, x_{last+1}, belongs
+ *  to the next block, which may be rounds behind: the block keeps a copy of its own
  *  version, the tail.  What U(k,b) hands to U(k,b+1) - the carry, the new
  *  x_{last+1}, the values before - travels in the round's sweep. */
 #ifndef PDAG_SCHEDULER_SAMPLE_INTERNAL_H
@@ -25,7 +25,7 @@ typedef struct pdag_sweep {
     size_t n_done;      /* this many */
     pdag_carry carry;
     float *x;           /* [D] new state at `next` */
-    float *before;      /* [p - 1][D] this round's values m_{next-1}, m_{next-2} .. */
+    float *before;      /* [p - 1][D] this round's m_{next-1}, m_{next-2} .. */
     float *before_new;  /* [p - 1][D] as the sweep left them */
     double *residual;   /* [end - begin], the record's */
     double *change;     /* [W] */
