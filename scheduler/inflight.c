@@ -103,17 +103,18 @@ int pdag_inflight_choose(const pdag_worker *worker, int n_workers,
     double room_cost = 0.0;
 
     *from_back_out = false;
+    for (int w = 0; w < n_workers; w++)
+        if (is_usable(&worker[w]) && worker[w].n_flights == 0 &&
+            worker[w].pace[pace_of(offer->kind)].n == 0)
+            return w + 1; /* its first task measures it */
     for (int peer = 1; peer <= n_workers; peer++) {
         const pdag_worker *w = &worker[peer - 1];
         double one = pdag_inflight_expect(worker, n_workers, peer, offer->kind,
                                           offer->n_rows);
         double c = work_left(w, offer->now) + one;
-        bool measured = w->pace[pace_of(offer->kind)].n > 0;
 
         if (!is_usable(w))
             continue;
-        if (w->n_flights == 0 && !measured)
-            return peer; /* its first task measures it */
         if (w->n_flights > 0)
             c += QUEUE_SHARE * one;
         if (best == 0 || c < cost ||
