@@ -230,7 +230,7 @@ static int compare_job(pdag_compare *c, pdag_cli *cli)
     status = pdag_session_check(&c->setup, c->options.dedicated);
     if (status == PDAG_OK)
         status = pdag_output_open(&c->setup, "compare", false, c->options.force,
-                                  false,
+                                  PDAG_FOLDER_UNKNOWN,
                                   &output);
     if (status != PDAG_OK)
         return pdag_cli_fail(status);

@@ -11,7 +11,7 @@
 /* cli/cmd_plan.c: picard-dag plan JOB */
 
 /* What a plan can be for. */
-#define MOST_RANKS 100000
+#define MOST_RANKS 4096
 #define MOST_ROUNDS 10000
 #define MOST_TASK_SECONDS 1e6
 

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "base/npy.h"
 #include "cli/cli.h"
+#include "cli/iterates.h"
 #include "cli/keeper.h"
 #include "cli/options.h"
 #include "cli/output.h"
@@ -24,7 +25,7 @@
 
 typedef struct run_options {
     pdag_options common;
-    bool save_trajectory, resume, trace;
+    bool save_trajectory, save_iterates, resume, trace;
     const char *statistics; /* borrowed, or NULL */
     double checkpoint_seconds;
     double wall_seconds; /* 0: no limit */
@@ -42,6 +43,7 @@ typedef struct run_state {
     pdag_session session;
     pdag_trace *trace;             /* or NULL */
     pdag_performance *performance; /* or NULL */
+    pdag_iterates *iterates;       /* or NULL */
     bool over_time;
 } run_state;
 
@@ -49,7 +51,7 @@ typedef struct run_state {
 
 enum { OPTION_TRAJECTORY = PDAG_OPTION_OWN, OPTION_STATISTICS, OPTION_START,
        OPTION_FIELDS, OPTION_RESUME, OPTION_CHECKPOINT, OPTION_WALL_TIME,
-       OPTION_TASK_TIMEOUT, OPTION_TRACE };
+       OPTION_TASK_TIMEOUT, OPTION_TRACE, OPTION_ITERATES };
 
 static const struct option own_list[] = {
     {"save-trajectory", no_argument, NULL, OPTION_TRAJECTORY},
@@ -61,6 +63,7 @@ static const struct option own_list[] = {
     {"max-wall-time", required_argument, NULL, OPTION_WALL_TIME},
     {"task-timeout", required_argument, NULL, OPTION_TASK_TIMEOUT},
     {"trace", no_argument, NULL, OPTION_TRACE},
+    {"save-iterates", no_argument, NULL, OPTION_ITERATES},
     {NULL, 0, NULL, 0},
 };
 
@@ -95,6 +98,9 @@ static int take_option(void *user, int value, const char *argument)
     case OPTION_TRACE:
         o->trace = true;
         return -1;
+    case OPTION_ITERATES:
+        o->save_iterates = true;
+        return -1;
     case OPTION_CHECKPOINT:
         return pdag_cli_real(&pdag_command_run, "--checkpoint-seconds", argument,
                              0.0, MOST_SECONDS, &o->checkpoint_seconds);
@@ -115,9 +121,22 @@ static pdag_status sample_done(void *user, const pdag_sample_result *result)
 {
     run_state *s = user;
 
+    pdag_status status;
+
     pdag_statistics_add(&s->statistics, result->index,
                         result->trajectory + result->n_rows * result->dim);
-    return pdag_output_sample(&s->output, result);
+    status = pdag_output_sample(&s->output, result);
+    if (status == PDAG_OK && s->iterates != NULL &&
+        result->stop != PDAG_STOPPED_STOPPED)
+        status = pdag_iterates_write(s->iterates, result->index);
+    return status;
+}
+
+static pdag_status keep_states(void *user, const pdag_round_state *round)
+{
+    run_state *s = user;
+
+    return pdag_iterates_add(s->iterates, round);
 }
 
 static void progress(void *user, const pdag_progress *p)
@@ -174,6 +193,10 @@ static void fill_run(run_state *s, pdag_run_setup *run)
     run->sink.sample_done = sample_done;
     run->sink.progress = progress;
     run->sink.event = event;
+    if (s->iterates != NULL) {
+        run->sink.sample_begun = keep_states;
+        run->sink.round_done = keep_states;
+    }
     run->sink.notice = notice;
     run->sink.save = save;
     run->sink.stop_asked = stop_asked;
@@ -332,17 +355,19 @@ static pdag_status open_all(run_state *s, pdag_cli *cli)
     if (status == PDAG_OK)
         status = pdag_statistics_open(&s->setup, s->options.statistics,
                                       &s->statistics);
-    if (status == PDAG_OK && s->options.resume)
-        status = pdag_keeper_find(&s->setup, &s->keeper);
+    if (status == PDAG_OK)
+        status = pdag_keeper_find(&s->setup, s->options.resume, &s->keeper);
     if (status == PDAG_OK)
         status = pdag_output_open(&s->setup, "run", s->options.save_trajectory,
-                                  o->force, s->keeper.resumed != NULL, &s->output);
+                                  o->force, s->keeper.whose, &s->output);
     if (status == PDAG_OK)
         status = pdag_keeper_open(&s->keeper, &s->output);
     if (status == PDAG_OK)
         status = read_ended(s);
     if (status != PDAG_OK)
         return status;
+    if (s->options.save_iterates)
+        s->iterates = pdag_iterates_open(&s->setup);
     if (s->options.trace)
         s->trace = pdag_trace_create(o->dedicated ? 1 : 0, pdag_seconds());
     s->performance = pdag_performance_open(&s->setup, o->dedicated);
@@ -374,6 +399,10 @@ static int command_run(pdag_cli *cli, int argc, char **argv)
     own.user = &s.options;
     exit_status = pdag_options_parse(&pdag_command_run, &own, cli->n_ranks, argc,
                                      argv, &s.options.common);
+    if (exit_status < 0 && s.options.save_iterates && s.options.resume)
+        exit_status = pdag_cli_misuse(&pdag_command_run, "--save-iterates: not with "
+                                      "--resume, since the first rounds are gone",
+                                      "");
     if (exit_status < 0) {
         status = pdag_setup_create(o->job, o->n_set, o->set, &s.setup);
         if (status != PDAG_OK) {
@@ -383,6 +412,7 @@ static int command_run(pdag_cli *cli, int argc, char **argv)
             exit_status = run_job(&s, cli);
             pdag_keeper_close(&s.keeper, false);
             pdag_trace_destroy(s.trace);
+            pdag_iterates_close(s.iterates);
             if (s.performance != NULL)
                 compare_with_prediction(&s, false);
             pdag_output_clear(&s.output);
@@ -404,6 +434,7 @@ const pdag_command pdag_command_run = {
         "    --force                 replace another job's results there\n"
         "    --start-from DIR        first guess: the trajectories of a run there\n"
         "    --save-trajectory       also write sample-000.trajectory.npy\n"
+        "    --save-iterates         also write sample-000.iterates.npy\n"
         "    --save-statistics FILE  mean and variance of the samples, .npy\n"
         "    --resume                go on from the newest checkpoint there\n"
         "    --checkpoint-seconds S  between checkpoints (30; 0: none)\n"

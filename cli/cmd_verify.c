@@ -456,7 +456,8 @@ static int verify_job(verify_state *s, pdag_cli *cli)
     if (status == PDAG_OK)
         status = allocate(s);
     if (status == PDAG_OK)
-        status = pdag_output_open(&s->setup, "verify", false, o->force, false,
+        status = pdag_output_open(&s->setup, "verify", false, o->force,
+                                  PDAG_FOLDER_UNKNOWN,
                                   &s->output);
     if (status == PDAG_OK)
         status = pdag_session_open(cli, &s->setup, o->dedicated, &s->session);

@@ -61,8 +61,7 @@ pdag_status pdag_shape_make(const pdag_setup *setup, pdag_shape *shape_out)
     shape.first_row = plan.start_row;
     shape.n_samples = (size_t)job->samples;
     shape.roll = plan.start == PDAG_START_ROLL && plan.window_width > 1;
-    shape.barrier = strcmp(job->policy, "barrier") == 0 ||
-                    !plan.solver->triangular;
+    shape.barrier = plan.barrier;
     shape.adds_noise = is_noisy(job->sampler.kind, job->sampler.eta);
     shape.method = job->solver.method;
     shape.sampler = job->sampler.kind;
@@ -182,8 +181,8 @@ static int by_rounds(const void *a, const void *b)
 /* The share of rows accepted by k of n rounds.  Slow, fast, slow: 3 s^2 - 2 s^3,
    where the first round counts half, since nothing but its first row is sure,
    follows full windows of emoji-sd (secant 7 and 8 rounds, picard 14) within a
-   tenth.  Narrow windows are bounded by their width: half way from there to a steady
-   pace, between those of emoji-sd and of the oracle. */
+   tenth.  Narrow windows are bounded by their width: half way from there to a
+   steady pace, between those of emoji-sd and of the oracle. */
 static double accepted_share(const pdag_shape *shape, size_t k, size_t n)
 {
     double s = k > 0 ? ((double)k - 0.5) / ((double)n - 0.5) : 0.0;
@@ -206,8 +205,8 @@ static double share_in(const pdag_shape *shape, const pdag_sim_path *path,
            (double)rows_to_do(shape);
 }
 
-/* A path of n rounds, which the window allows: every round takes a row at least and
-   what the window held at most.  like: NULL for the default. */
+/* A path of n rounds, which the window allows: every round takes a row at least
+   and what the window held at most.  like: NULL for the default. */
 static pdag_sim_path make_path(const pdag_shape *shape, size_t n,
                                const pdag_sim_path *like)
 {

@@ -66,52 +66,58 @@ static void take_report(pdag_keeper *k)
     json_decref(report);
 }
 
-static pdag_status check_job(const pdag_setup *setup, const pdag_checkpoint *cp)
+/* Whose a checkpoint is; one whose job cannot be read is not ours. */
+static pdag_folder whose(const pdag_setup *setup, const pdag_checkpoint *cp)
 {
     const void *bytes;
     size_t n;
     pdag_job *job;
     bool same;
-    pdag_status status;
 
     bytes = pdag_checkpoint_job(cp, &n);
-    status = pdag_job_unpack(bytes, n, &job);
-    if (status != PDAG_OK)
-        return pdag_error_prefix(status, "%s/checkpoint", setup->job->output);
+    if (pdag_job_unpack(bytes, n, &job) != PDAG_OK)
+        return PDAG_FOLDER_OTHERS;
     same = pdag_output_same_job(setup->job, job);
     pdag_job_destroy(job);
-    return same ? PDAG_OK
-                : pdag_error(PDAG_ERR_ARG, "output: %s: its checkpoint is another "
-                             "job's (use another folder, or --force without "
-                             "--resume)", setup->job->output);
+    return same ? PDAG_FOLDER_OURS : PDAG_FOLDER_OTHERS;
 }
 
-pdag_status pdag_keeper_find(const pdag_setup *setup, pdag_keeper *k)
+static pdag_status go_on_from(pdag_keeper *k, const char *notes)
 {
-    const char *folder = setup->job->output;
+    const char *folder = k->setup->job->output;
+
+    if (notes != NULL)
+        fprintf(stderr, "picard-dag: %s\n", notes);
+    if (k->whose == PDAG_FOLDER_OTHERS)
+        return pdag_error(PDAG_ERR_ARG, "output: %s: its checkpoint is another "
+                          "job's (use another folder, or --force without "
+                          "--resume)", folder);
+    if (k->whose == PDAG_FOLDER_UNKNOWN)
+        fprintf(stderr, "picard-dag: no checkpoint in %s: starting anew\n",
+                folder);
+    else
+        take_report(k);
+    return PDAG_OK;
+}
+
+pdag_status pdag_keeper_find(const pdag_setup *setup, bool resume, pdag_keeper *k)
+{
     char *notes = NULL;
     pdag_status status;
 
     memset(k, 0, sizeof *k);
     k->setup = setup;
-    status = pdag_store_newest(folder, &k->resumed, &notes);
-    if (notes != NULL)
-        fprintf(stderr, "picard-dag: %s\n", notes);
+    status = pdag_store_newest(setup->job->output, &k->resumed, &notes);
+    if (status == PDAG_OK && k->resumed != NULL)
+        k->whose = whose(setup, k->resumed);
+    if (status == PDAG_OK && resume)
+        status = go_on_from(k, notes);
     free(notes);
-    if (status == PDAG_OK && k->resumed == NULL) {
-        fprintf(stderr, "picard-dag: no checkpoint in %s: starting anew\n",
-                folder);
-        return PDAG_OK;
-    }
-    if (status == PDAG_OK)
-        status = check_job(setup, k->resumed);
-    if (status != PDAG_OK) {
+    if (status != PDAG_OK || !resume) {
         pdag_checkpoint_destroy(k->resumed);
         k->resumed = NULL;
-        return status;
     }
-    take_report(k);
-    return PDAG_OK;
+    return status;
 }
 
 pdag_status pdag_keeper_open(pdag_keeper *k, pdag_output *output)

@@ -17,6 +17,7 @@ typedef struct pdag_keeper {
     const pdag_setup *setup; /* borrowed */
     pdag_output *output;     /* borrowed, once open */
     pdag_store *store;       /* NULL: not open, or closed by the last save */
+    pdag_folder whose;       /* the checkpoint that was found */
     pdag_checkpoint *resumed; /* what the run goes on from, or NULL */
     json_t *report;          /* its samples that have ended, or NULL */
     bool *ended;             /* [samples] which of them are whole, or NULL */
@@ -24,10 +25,12 @@ typedef struct pdag_keeper {
     size_t n_saved;
 } pdag_keeper;
 
-/** Look for the newest sound checkpoint of the job in its output folder.  Without
- *  one `resumed` stays NULL, and the run starts anew, which is told on standard
- *  error as are unsound checkpoints.  PDAG_ERR_ARG: it is another job's. */
-pdag_status pdag_keeper_find(const pdag_setup *setup, pdag_keeper *keeper_out);
+/** Look for the newest sound checkpoint in the job's output folder, and whose it
+ *  is.  With `resume`: it is what the run goes on from; without one `resumed` stays
+ *  NULL, and the run starts anew, which is told on standard error as are unsound
+ *  checkpoints.  PDAG_ERR_ARG: it is another job's. */
+pdag_status pdag_keeper_find(const pdag_setup *setup, bool resume,
+                             pdag_keeper *keeper_out);
 
 /** The run is about to begin: its output is open.  Without `resumed` and with
  *  another job's results replaced, old checkpoints go. */

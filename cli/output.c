@@ -37,7 +37,8 @@ static bool is_ours(const char *name)
                                         "compare-ends.csv", "compare.html",
                                         "compare.json", "trace.json",
                                         "report.html"};
-    static const char *const endings[] = {".png", ".npy", ".trajectory.npy"};
+    static const char *const endings[] = {".png", ".npy", ".trajectory.npy",
+                                          ".iterates.npy"};
     size_t digits;
 
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
@@ -139,11 +140,12 @@ static bool same_job(const char *folder, const pdag_job *job)
 }
 
 pdag_status pdag_output_open(const pdag_setup *setup, const char *command,
-                             bool save_trajectory, bool force, bool resumed,
-                             pdag_output *output_out)
+                             bool save_trajectory, bool force,
+                             pdag_folder whose, pdag_output *output_out)
 {
     const char *folder = setup->job->output;
-    bool same = resumed || same_job(folder, setup->job);
+    bool same = whose == PDAG_FOLDER_UNKNOWN ? same_job(folder, setup->job)
+                                             : whose == PDAG_FOLDER_OURS;
     bool there = access(folder, F_OK) == 0;
     pdag_output output;
     pdag_status status;

@@ -35,12 +35,19 @@ typedef struct pdag_output {
  *  `policy` and `model.delay_ms` are the same. */
 bool pdag_output_same_job(const pdag_job *a, const pdag_job *b);
 
+/** Whose the checkpoint in a folder is, which says whose the results there are. */
+typedef enum pdag_folder {
+    PDAG_FOLDER_UNKNOWN, /* there is none */
+    PDAG_FOLDER_OURS,
+    PDAG_FOLDER_OTHERS
+} pdag_folder;
+
 /** Make the folder; refuse one that holds other results unless `force`, which
- *  removes those when the first new one is there, or `resumed`: it is known to hold
- *  a part of this job's.  PDAG_ERR_ARG names the folder. */
+ *  removes those when the first new one is there.  PDAG_ERR_ARG names the
+ *  folder. */
 pdag_status pdag_output_open(const pdag_setup *setup, const char *command,
-                             bool save_trajectory, bool force, bool resumed,
-                             pdag_output *output_out);
+                             bool save_trajectory, bool force,
+                             pdag_folder whose, pdag_output *output_out);
 void pdag_output_clear(pdag_output *output);
 
 /** Nothing was started: leave no empty folder behind. */

@@ -74,6 +74,8 @@ typedef struct pdag_run_sink {
     void *user;
     pdag_status (*sample_done)(void *user, const pdag_sample_result *result);
     pdag_status (*round_done)(void *user, const pdag_round_state *round);
+    /** A sample's first guess: `round` 0, and no residuals. */
+    pdag_status (*sample_begun)(void *user, const pdag_round_state *round);
     void (*progress)(void *user, const pdag_progress *progress);
     void (*event)(void *user, const pdag_event *event);
     /** What the user should know: a worker is silent, or lost; one line. */

@@ -81,6 +81,7 @@ pdag_status pdag_run_begin_sampling(pdag_run *r, size_t index)
     pdag_slot *s = &r->slot[index];
     const pdag_run_setup *setup = r->setup;
     size_t states = (setup->transition->n_rows + 1) * setup->dim;
+    pdag_round_state round;
     pdag_status status = pdag_sample_create(
         &r->plan, index, setup->job->seed + index,
         setup->noise != NULL ? setup->noise + index * setup->dim : NULL,
@@ -90,7 +91,11 @@ pdag_status pdag_run_begin_sampling(pdag_run *r, size_t index)
     if (status != PDAG_OK)
         return status;
     pdag_run_enter_phase(r, s, PDAG_SAMPLING);
-    return PDAG_OK;
+    if (setup->sink.sample_begun == NULL)
+        return PDAG_OK;
+    memset(&round, 0, sizeof round);
+    pdag_sample_describe_states(s->sample, &round);
+    return setup->sink.sample_begun(setup->sink.user, &round);
 }
 
 static pdag_status open_sample(pdag_run *r, size_t index)

@@ -316,13 +316,18 @@ void pdag_sample_describe_round(const pdag_sample *s,
 {
     const pdag_round_record *record = &s->history[s->round - 1];
 
-    round_out->sample = s->index;
+    pdag_sample_describe_states(s, round_out);
     round_out->round = s->round + s->n_probes;
-    round_out->evaluations = s->evaluations;
     round_out->begin = record->begin;
     round_out->n = record->n;
     round_out->residual = record->residual;
     round_out->change = s->last_change;
+}
+
+void pdag_sample_describe_states(const pdag_sample *s, pdag_round_state *round_out)
+{
+    round_out->sample = s->index;
+    round_out->evaluations = s->evaluations;
     round_out->trajectory = s->x;
     round_out->n_set = s->n_set;
     round_out->n_rows = s->window.n_rows;

@@ -110,6 +110,10 @@ void pdag_sample_describe(const pdag_sample *sample,
 void pdag_sample_describe_round(const pdag_sample *sample,
                                 pdag_round_state *round_out);
 
+/** Only the sample, its evaluations and its states as they are now. */
+void pdag_sample_describe_states(const pdag_sample *sample,
+                                 pdag_round_state *round_out);
+
 /** Final state [D], borrowed. */
 const float *pdag_sample_final(const pdag_sample *sample);
 

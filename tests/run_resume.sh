@@ -1,0 +1,125 @@
+#!/bin/sh
+# Runs that are stopped, or killed, and go on: the same bytes, rounds and evaluations
+# as one that was never broken off.
+set -u
+src=${srcdir:-.}
+out=$(mktemp -d) || exit 1
+trap 'rm -rf "$out"' EXIT
+XDG_CACHE_HOME=$out/cache
+export XDG_CACHE_HOME
+failed=0
+job="$src/examples/gaussian.pb"
+set -- --set samples=4 --set sampler.steps=40 --set solver.window=10
+
+complain() {
+    echo "run_resume: $*" >&2
+    failed=1
+}
+
+# What must not depend on how often a run was broken off.
+facts() {
+    sed -n '/"samples": \[/,/^  \]/p' "$1/run.json" |
+        grep -E '"(index|stop|rounds|evaluations)":|^ {8}[0-9-]' | head -400
+}
+
+check_same() {
+    for i in 0 1 2 3; do
+        cmp "$out/whole/sample-00$i.npy" "$out/$1/sample-00$i.npy" ||
+            complain "$1: sample $i differs"
+    done
+    facts "$out/whole" > "$out/facts.whole"
+    facts "$out/$1" > "$out/facts.part"
+    cmp -s "$out/facts.whole" "$out/facts.part" ||
+        complain "$1: rounds, evaluations or residuals differ"
+    [ -d "$out/$1/checkpoint" ] && complain "$1: checkpoints are left"
+}
+
+"$PICARD_DAG" run "$job" "$@" -q -o "$out/whole" || complain "whole: status $?"
+[ -s "$out/whole/run.json" ] && [ "$(facts "$out/whole" | wc -l)" -gt 40 ] ||
+    complain "the facts are not found in run.json"
+
+# A time limit, again and again.
+lives=0
+status=5
+while [ $status = 5 ] && [ $lives -lt 60 ]; do
+    "$PICARD_DAG" run "$job" "$@" -q --set model.delay_ms=2 -o "$out/limit" \
+        --resume --max-wall-time 0.25 2> "$out/text"
+    status=$?
+    [ $lives = 0 ] && { grep -q 'starting anew' "$out/text" ||
+        complain "limit: does not say that it starts anew"; }
+    [ $status != 5 ] || grep -q 'stopped by the time limit' "$out/text" ||
+        complain "limit: $(cat "$out/text")"
+    [ $status != 5 ] || grep -q '"exit_status": 5' "$out/limit/run.json" ||
+        complain "limit: run.json does not say 5"
+    [ $status != 5 ] || ls "$out/limit/checkpoint/"state-*.ckpt > /dev/null ||
+        complain "limit: no checkpoint"
+    lives=$((lives + 1))
+done
+[ $status = 0 ] || complain "limit: status $status after $lives lives"
+[ $lives -ge 2 ] || complain "limit: it was never stopped"
+check_same limit
+
+# A signal; then a sample whose files have gone is made again.
+"$PICARD_DAG" run "$job" "$@" -q --set model.delay_ms=4 -o "$out/signal" &
+pid=$!
+for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+    [ -s "$out/signal/sample-001.npy" ] && break
+    sleep 0.2
+done
+kill -TERM $pid
+wait $pid 2> /dev/null
+[ $? = 5 ] || complain "signal: SIGTERM did not end it with status 5"
+rm -f "$out/signal/sample-000.npy"
+"$PICARD_DAG" run "$job" "$@" -q -o "$out/signal" --resume 2> "$out/text" ||
+    complain "signal: resume: status $?"
+check_same signal
+
+# Killed without a word; the newest checkpoint is broken, the one before is used.
+"$PICARD_DAG" run "$job" "$@" -q --set model.delay_ms=4 -o "$out/kill" \
+    --checkpoint-seconds 0.1 &
+pid=$!
+for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+    [ -e "$out/kill/checkpoint/state-000003.ckpt" ] && break
+    sleep 0.2
+done
+kill -KILL $pid
+wait $pid 2> /dev/null
+newest=$(ls "$out/kill/checkpoint/"state-*.ckpt 2> /dev/null | tail -1)
+[ -n "$newest" ] || complain "kill: no checkpoint"
+[ "$(ls "$out/kill/checkpoint/" | grep -c '^state-.*ckpt$')" = 2 ] ||
+    complain "kill: $(ls "$out/kill/checkpoint/")"
+"$PICARD_DAG" run "$job" "$@" -q --set seed=9 -o "$out/kill" 2> "$out/text"
+[ $? = 2 ] || complain "kill: another job took the folder"
+"$PICARD_DAG" run "$job" "$@" -q --set seed=9 -o "$out/kill" --resume \
+    2> "$out/text"
+[ $? = 2 ] && grep -q "another job" "$out/text" ||
+    complain "kill: another job went on: $(cat "$out/text")"
+printf 'x' | dd of="$newest" bs=1 seek=5000 conv=notrunc 2> /dev/null
+runner=
+[ -n "${MPIEXEC:-}" ] && runner="$MPIEXEC -np 3"
+$runner "$PICARD_DAG" run "$job" "$@" -q -o "$out/kill" --resume \
+    2> "$out/text" || complain "kill: resume: status $?"
+grep -q "$(basename "$newest")" "$out/text" ||
+    complain "kill: the broken checkpoint is not named: $(cat "$out/text")"
+check_same kill
+
+# Misuse.
+for option in "--checkpoint-seconds -1" "--max-wall-time soon" \
+    "--task-timeout nan" "--save-iterates --resume"; do
+    "$PICARD_DAG" run "$job" $option -q -o "$out/misuse" 2> /dev/null
+    [ $? = 2 ] || complain "$option: not refused"
+done
+[ -e "$out/misuse" ] && complain "misuse left a folder"
+
+# Every round's states.
+"$PICARD_DAG" run "$job" "$@" -q --save-iterates -o "$out/iterates" ||
+    complain "iterates: status $?"
+for i in 0 1 2 3; do
+    cmp "$out/whole/sample-00$i.npy" "$out/iterates/sample-00$i.npy" ||
+        complain "iterates: sample $i differs"
+done
+rounds=$(sed -n 's/^ *"rounds": \([0-9]*\),$/\1/p' "$out/iterates/run.json" | head -1)
+head -c 128 "$out/iterates/sample-000.iterates.npy" |
+    grep -aq "($((rounds + 1)), 41, " ||
+    complain "iterates: not [$rounds + 1, 41, ..]"
+exit $failed
