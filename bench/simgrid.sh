@@ -72,11 +72,14 @@ build() {
 simulate() {
     n=$1
     shift
-    # A poll costs what Open MPI's takes; it does not get dearer while it waits.
+    # A poll costs what Open MPI's takes; it does not get dearer while it waits.  All
+    # sends leave at once, as those below 64 KB do by default: SimGrid's tests of
+    # requests get slower with each one that did not.
     PMI_RANK=0 smpirun -np $((n + 1)) -platform "$platform" \
         -hostfile "$work/hosts" --log=root.thres:error \
         --cfg=smpi/host-speed:1Gf --cfg=smpi/grow-injected-times:no \
         --cfg=smpi/iprobe:1e-6 --cfg=smpi/test:2e-7 \
+        --cfg=smpi/send-is-detached-thresh:1000000000 \
         "$work/makespan" -d "$top/examples/gaussian.pb" model.delay_ms=10 \
         sampler.steps=100 solver.window=100 block_rows=1 "$@"
 }

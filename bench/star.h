@@ -1,7 +1,7 @@
 /** bench/star.h: scheduler and workers of a run without the command line around
- *  them, as the scheduling benchmarks want them: every worker's cost can be set, all
- *  workers are ready before the clock starts, and a probe between the scheduler and
- *  its transport counts what passes. */
+ *  them, as the scheduling benchmarks want them: every worker's cost can be set,
+ *  all workers are ready before the clock starts, and a probe between the scheduler
+ *  and its transport counts what passes. */
 #ifndef PDAG_BENCH_STAR_H
 #define PDAG_BENCH_STAR_H
 
@@ -24,8 +24,8 @@ typedef struct star_probe {
     star_load *load;  /* [n_workers], owned */
     size_t messages, bytes; /* both ways, with headers */
     double first_sent, last_taken; /* network tasks; 0: none yet */
-    /** Seconds by `clock` that were not spent waiting: receives that found something,
-     *  what followed them, and what led to a send; until last_taken. */
+    /** Seconds by `clock` that were not spent waiting: receives that found
+     *  something, what followed them, and what led to a send; until last_taken. */
     double (*clock)(void);
     double busy, busy_so_far;
     double mark; /* when receive last ended */

@@ -22,6 +22,10 @@ const char *pdag_source_text(pdag_source source)
 #define SECONDS_PER_WEIGHT_AND_POSITION 4.5e-12
 /* The oracle's, per mode and scalar. */
 #define SECONDS_PER_MODE_AND_SCALAR 2e-9
+/* A message's way where it is not known: round numbers of the order that the naps of
+   a waiting end give (comm/comm.c). */
+#define LOCAL_SECONDS 1e-4
+#define REMOTE_SECONDS 3e-4
 
 static double guess_row_seconds(const pdag_setup *setup)
 {
@@ -94,13 +98,12 @@ pdag_speeds pdag_speeds_make(const pdag_setup *setup, const pdag_costs *costs,
     pdag_costs_link(costs, true, &speeds.local_latency, &speeds.local_bandwidth);
     pdag_costs_link(costs, false, &speeds.remote_latency,
                     &speeds.remote_bandwidth);
-    /* Without a run over ranks, the way to the own thread is the best guess. */
-    speeds.links_known = speeds.local_latency > 0.0 ||
-                         speeds.remote_latency > 0.0;
-    if (speeds.remote_latency <= 0.0) {
-        speeds.remote_latency = speeds.local_latency;
-        speeds.remote_bandwidth = speeds.local_bandwidth;
-    }
+    speeds.links_known = speeds.local_latency > 0.0 &&
+                         (speeds.remote_latency > 0.0 || n_workers == 1);
+    if (speeds.local_latency <= 0.0)
+        speeds.local_latency = LOCAL_SECONDS;
+    if (speeds.remote_latency <= 0.0)
+        speeds.remote_latency = REMOTE_SECONDS;
     speeds.update = pdag_costs_update(costs, setup);
     if (speeds.source == PDAG_SOURCE_STORED)
         speeds.late = pdag_costs_median(json_object_get(

@@ -15,7 +15,7 @@ static json_t *source_json(pdag_source source, const char *from)
 
 static const char *messages_from(const pdag_plan *plan)
 {
-    return plan->speeds.links_known ? "earlier runs" : "taken as nothing";
+    return plan->speeds.links_known ? "earlier runs" : "a default";
 }
 
 static const char *updates_from(const pdag_plan *plan)
@@ -66,12 +66,15 @@ static json_t *seconds_json(const pdag_plan *plan)
 {
     const pdag_sim_result *r = &plan->result;
 
-    return json_pack("{s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "sample",
+    return json_pack("{s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "sample",
                      r->seconds_sample, "sequential", plan->sequential,
                      "sequential_on_all", plan->sequential_on_all, "encode",
                      r->seconds_encode, "decode", r->seconds_decode, "total",
                      r->seconds, "scheduler", r->seconds_scheduler, "task",
-                     pdag_speeds_task(&plan->speeds, plan->shape.block_rows));
+                     pdag_speeds_task(&plan->speeds, plan->shape.block_rows),
+                     "message", plan->n_workers > 1
+                                    ? plan->speeds.remote_latency
+                                    : plan->speeds.local_latency);
 }
 
 static json_t *memory_json(const pdag_plan_memory *m)
@@ -193,8 +196,12 @@ static void add_times(const pdag_plan *plan, pdag_text *text)
                   "%.1f %%\n", 100 * r->idle_share,
                   r->seconds > 0.0 ? 100 * r->seconds_scheduler / r->seconds
                                    : 0.0);
-    pdag_text_add(text, "              messages: %s; updates: %s\n",
-                  messages_from(plan), updates_from(plan));
+    pdag_text_add(text, "one message   ");
+    pdag_plan_add_seconds(text, plan->n_workers > 1
+                                    ? plan->speeds.remote_latency
+                                    : plan->speeds.local_latency);
+    pdag_text_add(text, " a way: %s; updates: %s\n", messages_from(plan),
+                  updates_from(plan));
 }
 
 /* The link that carries most. */

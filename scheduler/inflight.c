@@ -40,18 +40,36 @@ static double mean_pace(const pdag_worker *worker, int n_workers, int which,
     return n > 0 ? sum / (double)n : 0.0;
 }
 
-double pdag_inflight_expect(const pdag_worker *worker, int n_workers, int peer,
-                            pdag_msg_kind kind, size_t n_rows)
+/* What the unmeasured worker of one device is taken for: the last such device, since
+   a choice among hundreds of workers asks for each of them. */
+typedef struct guess {
+    const char *device; /* NULL: none yet */
+    double pace;
+} guess;
+
+static double expect(const pdag_worker *worker, int n_workers, int peer,
+                     pdag_msg_kind kind, size_t n_rows, guess *last)
 {
     const pdag_worker *w = &worker[peer - 1];
     int which = pace_of(kind);
-    double pace = w->pace[which].seconds;
 
-    if (w->pace[which].n == 0)
-        pace = mean_pace(worker, n_workers, which, w->info.device);
-    if (w->pace[which].n == 0 && pace <= 0.0)
-        pace = mean_pace(worker, n_workers, which, NULL);
-    return pace * (double)n_rows;
+    if (w->pace[which].n > 0)
+        return w->pace[which].seconds * (double)n_rows;
+    if (last->device == NULL || strcmp(last->device, w->info.device) != 0) {
+        last->device = w->info.device;
+        last->pace = mean_pace(worker, n_workers, which, w->info.device);
+        if (last->pace <= 0.0)
+            last->pace = mean_pace(worker, n_workers, which, NULL);
+    }
+    return last->pace * (double)n_rows;
+}
+
+double pdag_inflight_expect(const pdag_worker *worker, int n_workers, int peer,
+                            pdag_msg_kind kind, size_t n_rows)
+{
+    guess last = {NULL, 0.0};
+
+    return expect(worker, n_workers, peer, kind, n_rows, &last);
 }
 
 double pdag_inflight_began(const pdag_worker *worker)
@@ -82,11 +100,12 @@ static double work_left(const pdag_worker *worker, double now)
 static double drain_time(const pdag_worker *worker, int n_workers, int but,
                          const pdag_offer *offer)
 {
+    guess last = {NULL, 0.0};
     double rate = 0.0;
 
     for (int peer = 1; peer <= n_workers; peer++) {
-        double one = pdag_inflight_expect(worker, n_workers, peer, offer->kind,
-                                          offer->n_rows);
+        double one = expect(worker, n_workers, peer, offer->kind, offer->n_rows,
+                            &last);
 
         if (peer != but && is_usable(&worker[peer - 1]) && one > 0.0)
             rate += 1.0 / one;
@@ -99,6 +118,7 @@ int pdag_inflight_choose(const pdag_worker *worker, int n_workers,
 {
     int best = 0;      /* of all */
     int with_room = 0; /* of those that can take it now */
+    guess last = {NULL, 0.0};
     double cost = 0.0;
     double room_cost = 0.0;
 
@@ -109,8 +129,8 @@ int pdag_inflight_choose(const pdag_worker *worker, int n_workers,
             return w + 1; /* its first task measures it */
     for (int peer = 1; peer <= n_workers; peer++) {
         const pdag_worker *w = &worker[peer - 1];
-        double one = pdag_inflight_expect(worker, n_workers, peer, offer->kind,
-                                          offer->n_rows);
+        double one = expect(worker, n_workers, peer, offer->kind, offer->n_rows,
+                            &last);
         double c = work_left(w, offer->now) + one;
 
         if (!is_usable(w))

@@ -32,7 +32,6 @@ typedef struct sim_sample {
     size_t *evaluated; /* [n_blocks]: rounds below have their result */
     size_t *swept;     /* [n_rounds]: blocks below are updated */
     size_t *pushed;    /* [n_rounds]: blocks below are in the queue or further */
-    size_t *missing;   /* [n_rounds]: blocks without result */
     size_t n_done;     /* rounds swept */
 } sim_sample;
 
@@ -181,11 +180,9 @@ static void end_sample(sim *s, size_t index)
     free(sample->evaluated);
     free(sample->swept);
     free(sample->pushed);
-    free(sample->missing);
     sample->evaluated = NULL;
     sample->swept = NULL;
     sample->pushed = NULL;
-    sample->missing = NULL;
     s->n_open--;
     s->unfinished--;
 }
@@ -256,11 +253,9 @@ static void begin_sampling(sim *s, size_t index)
         pdag_xcalloc(s->setup->graph.n_blocks, sizeof *sample->evaluated);
     sample->swept = pdag_xcalloc(n, sizeof *sample->swept);
     sample->pushed = pdag_xcalloc(n, sizeof *sample->pushed);
-    sample->missing = pdag_xcalloc(n, sizeof *sample->missing);
     for (size_t k = 0; k < n; k++) {
         sample->swept[k] = first_block(s, sample, k);
         sample->pushed[k] = sample->swept[k];
-        sample->missing[k] = last_block(s, sample, k) - sample->swept[k];
     }
     push_round(s, index, 0);
 }
@@ -289,8 +284,6 @@ static void sweep(sim *s, size_t index, size_t k)
     const pdag_sim_round *r = &sample->path->round[k];
     size_t last = last_block(s, sample, k);
 
-    if (s->setup->barrier && sample->missing[k] > 0)
-        return;
     while (sample->swept[k] < last && sample->evaluated[sample->swept[k]] > k) {
         size_t first = 0;
         size_t n = pdag_graph_block_rows(&s->setup->graph, sample->swept[k],
@@ -466,7 +459,6 @@ static void take_result(sim *s, const event *e)
         end_sample(s, e->node.sample);
     } else {
         sample->evaluated[e->node.block] = e->node.round + 1;
-        sample->missing[e->node.round]--;
         sweep(s, e->node.sample, e->node.round);
     }
 }

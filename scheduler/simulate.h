@@ -52,8 +52,7 @@ typedef struct pdag_sim_setup {
     size_t n_samples;
     size_t n_paths; /* sample j takes path[j % n_paths] */
     const pdag_sim_path *path;
-    bool barrier;       /* no block begins a round before all have ended the one
-                           before; updates when the round's last result is there */
+    bool barrier; /* no block begins a round before all have ended the one before */
     bool encodes, decodes; /* a sample begins with one, ends with one */
     /** Rank 0, which does one thing at a time: U per row, and each message. */
     double seconds_per_row, seconds_per_message;
