@@ -128,8 +128,10 @@ static pdag_status check_numbers(const pdag_sample *s, const uint64_t *numbers)
                  numbers[END] - numbers[BEGIN] <= s->plan->window_width &&
                  numbers[ENTERED] <= n && numbers[N_SET] <= n + 1 &&
                  numbers[STOP] <= PDAG_STOPPED_STOPPED && numbers[PROBE_ROW] < n &&
+                 numbers[N_PROBES] <= n * (numbers[ROUND] + 1) &&
                  (numbers[PROBING] == 0 || s->probe != NULL) &&
-                 (numbers[STOP] != PDAG_STOPPED_NOT || numbers[N_SWEEPS] > 0);
+                 (numbers[STOP] != PDAG_STOPPED_NOT) == (numbers[N_SWEEPS] == 0) &&
+                 numbers[N_SWEEPS] <= n;
 
     if (sound)
         return PDAG_OK;
@@ -285,6 +287,126 @@ static pdag_status sweep_arrays(pdag_sample *s, const record *r, size_t i)
     return PDAG_OK;
 }
 
+/* What of a sample under way depends on each other.  The file's checksums tell of
+   bad disks; these tell of files that somebody made. */
+
+static bool is_sound_window(const pdag_sample *s, size_t begin, size_t end,
+                            size_t round)
+{
+    pdag_window window = pdag_window_make(s->window.n_rows, s->plan->window_width);
+
+    if (round == 0 && s->plan->start == PDAG_START_ROLL)
+        return begin == 0 && end == 1;
+    pdag_window_slide_to(&window, begin);
+    return end == window.end;
+}
+
+/* Whether a sweep can be where it is said to be, behind the one before (NULL: it
+   is the oldest). */
+static bool is_sound_sweep(const pdag_sample *s, const pdag_sweep *sweep,
+                           const pdag_sweep *before)
+{
+    const pdag_solver_ops *solver = s->plan->solver;
+    size_t known = sweep->next - sweep->begin;
+    bool at_border = solver->probes || known == 0 ||
+                     (solver->triangular &&
+                      sweep->next % s->plan->graph.block_rows == 0);
+
+    if (sweep->begin >= sweep->end || sweep->next >= sweep->end || !at_border ||
+        !is_sound_window(s, sweep->begin, sweep->end, sweep->round) ||
+        sweep->n_passed > known)
+        return false;
+    if (solver->probes ? sweep->decided || sweep->n_passed > 0
+        : sweep->decided ? sweep->n_done < 1 || sweep->n_done > known
+                         : sweep->n_passed < known)
+        return false;
+    return before == NULL ||
+           (before->decided && sweep->begin == before->begin + before->n_done &&
+            sweep->next <= before->next);
+}
+
+/* The window is that of the newest round, or behind it where no other follows.
+   (With a barrier it moves late; the policy may have been another.) */
+static bool is_sound_end(const pdag_sample *s, const pdag_sweep *newest)
+{
+    if (s->window.begin == newest->begin && s->window.end == newest->end)
+        return true;
+    return newest->decided && s->window.begin == newest->begin + newest->n_done &&
+           is_sound_window(s, s->window.begin, s->window.end, newest->round + 1) &&
+           (s->window.begin == s->window.n_rows ||
+            newest->round + 1 == s->plan->max_rounds);
+}
+
+/* Block b, of which rows are under way, is of the first round that has not passed
+   it; it has an answer only where all its rows have entered. */
+static bool is_sound_block(const pdag_sample *s, size_t b)
+{
+    const pdag_block *block = pdag_sample_slot(s, b);
+    size_t end = (b + 1) * s->plan->graph.block_rows;
+    size_t k = 0;
+
+    /* Where there are probes, blocks pass when the whole sweep is through. */
+    while (k < s->n_sweeps && s->sweep[k]->next >= end && !s->probing)
+        k++;
+    if (k == s->n_sweeps) /* of the round to come, where it is in that */
+        return end <= s->window.begin ||
+               (block->round == s->round + k && block->state == PDAG_BLOCK_WAITS);
+    if (end > s->sweep[k]->end)
+        end = s->sweep[k]->end;
+    return block->round == s->round + k &&
+           (block->state == PDAG_BLOCK_WAITS || end <= s->entered);
+}
+
+/* Whether the update of the sweep's next rows has what it waits for. */
+static bool can_go_on(const pdag_sample *s, const pdag_sweep *sweep)
+{
+    const pdag_graph *graph = &s->plan->graph;
+    size_t b = pdag_graph_block_of(graph, sweep->next);
+    size_t last = s->plan->solver->triangular && !s->plan->solver->probes
+                      ? b : pdag_graph_block_of(graph, sweep->end - 1);
+
+    for (; b <= last; b++)
+        if (pdag_sample_slot(s, b)->round != sweep->round ||
+            pdag_sample_slot(s, b)->state != PDAG_BLOCK_ANSWERED)
+            return false;
+    return true;
+}
+
+/* Every sweep waits for a block, or the only one for a probe of its next row. */
+static bool is_sound_wait(const pdag_sample *s)
+{
+    const pdag_sweep *oldest = pdag_sample_oldest(s);
+
+    if (s->probing)
+        return s->probe_row == oldest->next && can_go_on(s, oldest);
+    for (size_t i = 0; i < s->n_sweeps; i++)
+        if (can_go_on(s, s->sweep[i]))
+            return false;
+    return !s->plan->solver->probes || oldest->next == oldest->begin;
+}
+
+static pdag_status check_progress(const pdag_sample *s)
+{
+    const pdag_graph *graph = &s->plan->graph;
+    bool sound = true;
+    size_t b;
+
+    if (s->stop != PDAG_STOPPED_NOT)
+        return PDAG_OK;
+    for (size_t i = 0; i < s->n_sweeps; i++)
+        sound = sound && is_sound_sweep(s, s->sweep[i],
+                                        i > 0 ? s->sweep[i - 1] : NULL);
+    sound = sound && is_sound_end(s, s->sweep[s->n_sweeps - 1]) &&
+            s->entered == s->sweep[0]->end && s->n_set > s->entered &&
+            is_sound_wait(s);
+    b = pdag_graph_block_of(graph, s->sweep[0]->begin);
+    for (; sound && b <= pdag_graph_block_of(graph, s->entered - 1); b++)
+        sound = is_sound_block(s, b);
+    return sound ? PDAG_OK
+                 : pdag_error(PDAG_ERR_FORMAT, "s%zu: rounds do not fit together",
+                              s->index);
+}
+
 pdag_status pdag_sample_save(pdag_sample *s, pdag_checkpoint *cp)
 {
     record r = {.to = cp, .index = s->index};
@@ -336,5 +458,5 @@ pdag_status pdag_sample_load(pdag_sample *s, const pdag_checkpoint *cp)
     }
     s->probe_asked = false;
     s->changed = true;
-    return status;
+    return status == PDAG_OK ? check_progress(s) : status;
 }

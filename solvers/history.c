@@ -84,6 +84,11 @@ pdag_status pdag_history_each_state(pdag_history *history,
         status = visit(user, "history.age", history->age, numbers);
     if (status == PDAG_OK)
         status = visit(user, "history.head", history->head, numbers);
+    for (size_t i = 0; i < history->width && status == PDAG_OK; i++)
+        if (history->age[i] > history->depth || history->head[i] >= history->depth)
+            status = pdag_error(PDAG_ERR_FORMAT,
+                                "solver.history: age %zu, place %zu of %zu",
+                                history->age[i], history->head[i], history->depth);
     return status;
 }
 

@@ -16,6 +16,7 @@
     X(config)                                                                 \
     X(tokenizer)                                                              \
     X(checkpoint)                                                             \
+    X(resume)                                                                 \
     X(message)
 
 #define FUZZ_DECLARE(name) void fuzz_##name(const uint8_t *data, size_t size);

@@ -11,8 +11,9 @@
 # FUZZ_TARGETS="job message" runs only these.
 set -u
 srcdir=$(cd "${srcdir:-.}" && pwd) || exit 1
+export srcdir
 seconds=${FUZZ_SECONDS:-60}
-targets=${FUZZ_TARGETS:-job safetensors config tokenizer checkpoint message}
+targets=${FUZZ_TARGETS:-job safetensors config tokenizer checkpoint resume message}
 clang=${CLANG:-clang}
 flags='-g -O1 -fno-omit-frame-pointer -fno-sanitize-recover=undefined'
 sanitizers=address,undefined
@@ -51,12 +52,14 @@ trap 'exit 1' HUP INT TERM
 
 failed=
 for target in $targets; do
+    extra=
+    [ "$target" != resume ] || extra=$srcdir/tests/run_bench.c
     # shellcheck disable=SC2086
     "$clang" $flags -fsanitize=fuzzer,$sanitizers -std=c11 \
         -D_POSIX_C_SOURCE=200809L -DFUZZ_TARGET="fuzz_$target" \
         -I"$srcdir" -Ibuild ${FUZZ_CFLAGS:-} -o "fuzz_$target" \
         "$srcdir/tests/fuzz_entry.c" "$srcdir/tests/fuzz_files.c" \
-        "$srcdir/tests/fuzz_$target.c" build/libpdag.a \
+        "$srcdir/tests/fuzz_$target.c" $extra build/libpdag.a \
         ${FUZZ_LIBS:--lprotobuf-c -ljansson -lpng -lz -lm -lpthread} || exit 1
     mkdir -p "corpus/$target"
     cp "$srcdir/tests/fuzz/$target"/* "corpus/$target/"
