@@ -82,12 +82,22 @@ static pdag_folder whose(const pdag_setup *setup, const pdag_checkpoint *cp)
     return same ? PDAG_FOLDER_OURS : PDAG_FOLDER_OTHERS;
 }
 
+/* A line each. */
+static void tell_notes(const char *notes)
+{
+    while (notes != NULL && *notes != '\0') {
+        size_t n = strcspn(notes, "\n");
+
+        fprintf(stderr, "picard-dag: %.*s\n", (int)n, notes);
+        notes += n + (notes[n] == '\n');
+    }
+}
+
 static pdag_status go_on_from(pdag_keeper *k, const char *notes)
 {
     const char *folder = k->setup->job->output;
 
-    if (notes != NULL)
-        fprintf(stderr, "picard-dag: %s\n", notes);
+    tell_notes(notes);
     if (k->whose == PDAG_FOLDER_OTHERS)
         return pdag_error(PDAG_ERR_ARG, "output: %s: its checkpoint is another "
                           "job's (use another folder, or --force without "
