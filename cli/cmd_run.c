@@ -400,9 +400,9 @@ static int command_run(pdag_cli *cli, int argc, char **argv)
     exit_status = pdag_options_parse(&pdag_command_run, &own, cli->n_ranks, argc,
                                      argv, &s.options.common);
     if (exit_status < 0 && s.options.save_iterates && s.options.resume)
-        exit_status = pdag_cli_misuse(&pdag_command_run, "--save-iterates: not with "
-                                      "--resume, since the first rounds are gone",
-                                      "");
+        exit_status = pdag_cli_misuse(
+            &pdag_command_run, "--save-iterates: not with --resume, since the "
+            "first rounds are gone", "");
     if (exit_status < 0) {
         status = pdag_setup_create(o->job, o->n_set, o->set, &s.setup);
         if (status != PDAG_OK) {

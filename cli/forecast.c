@@ -22,8 +22,8 @@ const char *pdag_source_text(pdag_source source)
 #define SECONDS_PER_WEIGHT_AND_POSITION 4.5e-12
 /* The oracle's, per mode and scalar. */
 #define SECONDS_PER_MODE_AND_SCALAR 2e-9
-/* A message's way where it is not known: round numbers of the order that the naps of
-   a waiting end give (comm/comm.c). */
+/* A message's way where it is not known: round numbers of the order that the naps
+   of a waiting end give (comm/comm.c). */
 #define LOCAL_SECONDS 1e-4
 #define REMOTE_SECONDS 3e-4
 

@@ -81,7 +81,7 @@ static pdag_status list_numbers(const char *folder, numbers *found_out)
     struct dirent *entry;
     DIR *dir = opendir(folder);
 
-    if (dir == NULL && errno != ENOENT)
+    if (dir == NULL && errno != ENOENT && errno != ENOTDIR)
         return pdag_error(PDAG_ERR_INPUT, "%s: %s", folder, strerror(errno));
     while (dir != NULL && (entry = readdir(dir)) != NULL) {
         uint64_t number;
@@ -380,7 +380,7 @@ pdag_status pdag_store_remove(const char *output)
     if (status == PDAG_OK)
         status = unlink_in(folder, partial_name);
     if (status == PDAG_OK && rmdir(folder) != 0 && errno != ENOENT &&
-        errno != ENOTEMPTY && errno != EEXIST)
+        errno != ENOTDIR && errno != ENOTEMPTY && errno != EEXIST)
         status = pdag_error(PDAG_ERR_IO, "%s: %s", folder, strerror(errno));
     free(there.at);
     free(folder);

@@ -40,8 +40,8 @@ static double mean_pace(const pdag_worker *worker, int n_workers, int which,
     return n > 0 ? sum / (double)n : 0.0;
 }
 
-/* What the unmeasured worker of one device is taken for: the last such device, since
-   a choice among hundreds of workers asks for each of them. */
+/* What the unmeasured worker of one device is taken for: the last such device,
+   since a choice among hundreds of workers asks for each of them. */
 typedef struct guess {
     const char *device; /* NULL: none yet */
     double pace;

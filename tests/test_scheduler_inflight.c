@@ -83,8 +83,10 @@ START_TEST(the_first_task_measures_a_worker)
     give(&worker[2], 1, 5.0, 0.0);
     ck_assert_int_eq(choose(worker, 3, 1, 5.0, &from_back), 1);
     /* It is expected to be as fast as its like. */
-    ck_assert_double_eq(pdag_inflight_expect(worker, 3, 2, PDAG_MSG_TASK, 4), 0.004);
-    ck_assert_double_eq(pdag_inflight_expect(worker, 3, 2, PDAG_MSG_DECODE, 1), 0.0);
+    ck_assert_double_eq(pdag_inflight_expect(worker, 3, 2, PDAG_MSG_TASK, 4),
+                        0.004);
+    ck_assert_double_eq(pdag_inflight_expect(worker, 3, 2, PDAG_MSG_DECODE, 1),
+                        0.0);
 }
 END_TEST
 
