@@ -68,17 +68,30 @@ static json_t *info_json(const pdag_pipeline_info *info)
                      (json_int_t)info->weight_bytes);
 }
 
+static json_t *lora_json(const pdag_lora_info *info)
+{
+    return json_pack("{s:I, s:I, s:I, s:I}", "adapters",
+                     (json_int_t)info->n_adapters, "text_encoder",
+                     (json_int_t)info->n_text, "min_rank",
+                     (json_int_t)info->min_rank, "max_rank",
+                     (json_int_t)info->max_rank);
+}
+
 static json_t *inspection_json(const pdag_inspection *in)
 {
     json_t *parts = json_array();
+    bool is_model = in->runnable && in->lora.n_adapters == 0;
 
     for (size_t i = 0; i < in->n_parts; i++)
         json_array_append_new(parts, part_json(&in->parts[i]));
-    return json_pack("{s:s, s:s, s:s, s:b, s:s?, s:o, s:o, s:o}", "path", in->path,
+    return json_pack("{s:s, s:s, s:s, s:b, s:s?, s:o, s:o, s:o, s:o}", "path",
+                     in->path,
                      "format", in->format, "class", in->class_name, "runnable",
                      in->runnable, "error", in->error, "parts", parts, "ignored",
                      names_json(in->ignored, in->n_ignored), "model",
-                     in->runnable ? info_json(&in->info) : json_null());
+                     is_model ? info_json(&in->info) : json_null(), "lora",
+                     in->lora.n_adapters > 0 ? lora_json(&in->lora)
+                                             : json_null());
 }
 
 static void print_names(const char *what, const json_t *names)
@@ -129,9 +142,24 @@ static void print_model(const json_t *model)
     free(picture);
 }
 
+static void print_lora(const json_t *lora)
+{
+    long long low = json_integer_value(json_object_get(lora, "min_rank"));
+    long long high = json_integer_value(json_object_get(lora, "max_rank"));
+
+    printf("  %lld adapters, %lld of them of the text encoder, rank %lld",
+           (long long)json_integer_value(json_object_get(lora, "adapters")),
+           (long long)json_integer_value(json_object_get(lora, "text_encoder")),
+           low);
+    if (high > low)
+        printf(" to %lld", high);
+    printf("\n");
+}
+
 static void print_text(const json_t *root)
 {
     const json_t *model = json_object_get(root, "model");
+    const json_t *lora = json_object_get(root, "lora");
     size_t i;
     json_t *part;
 
@@ -143,6 +171,8 @@ static void print_text(const json_t *root)
     print_names("parts not used", json_object_get(root, "ignored"));
     if (json_is_object(model))
         print_model(model);
+    if (json_is_object(lora))
+        print_lora(lora);
     printf("  %s\n", json_is_true(json_object_get(root, "runnable"))
                          ? "can be run" : "cannot be run");
 }
@@ -166,7 +196,7 @@ static void check_scheduler(json_t *root, const pdag_inspection *in)
 }
 
 /* A model directory, a part, a weight file. */
-static int inspect_model(const char *path, bool json)
+static int inspect_model(const char *path, const char *model, bool json)
 {
     pdag_inspection in;
     json_t *root;
@@ -176,6 +206,8 @@ static int inspect_model(const char *path, bool json)
 
     if (status != PDAG_OK)
         return pdag_cli_fail(status);
+    if (model != NULL && in.lora.n_adapters > 0)
+        pdag_inspection_try_model(&in, model);
     root = inspection_json(&in);
     check_scheduler(root, &in);
     if (json)
@@ -234,9 +266,11 @@ static int command_inspect(pdag_cli *cli, int argc, char **argv)
 {
     static const struct option long_options[] = {
         {"json", no_argument, NULL, 'j'},
+        {"model", required_argument, NULL, 'm'},
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
     };
+    const char *model = NULL;
     bool json = false;
     int c;
 
@@ -248,12 +282,15 @@ static int command_inspect(pdag_cli *cli, int argc, char **argv)
             pdag_cli_usage(&pdag_command_inspect, stdout);
             return PDAG_EXIT_OK;
         }
-        if (c != 'j') {
+        if (c != 'j' && c != 'm') {
             fprintf(stderr, "picard-dag: inspect: unknown option: %s\n",
                     argv[optind - 1]);
             return PDAG_EXIT_MISUSE;
         }
-        json = true;
+        if (c == 'm')
+            model = optarg;
+        else
+            json = true;
     }
     if (optind + 1 != argc) {
         fprintf(stderr, "picard-dag: inspect: one path is needed (see "
@@ -261,15 +298,16 @@ static int command_inspect(pdag_cli *cli, int argc, char **argv)
         return PDAG_EXIT_MISUSE;
     }
     return is_job(argv[optind]) ? inspect_job(argv[optind], json)
-                                : inspect_model(argv[optind], json);
+                                : inspect_model(argv[optind], model, json);
 }
 
 const pdag_command pdag_command_inspect = {
     .name = "inspect",
-    .arguments = "PATH [--json]",
-    .summary = "Say what a model directory, weight file or job is, and whether "
-               "it can be run.",
-    .options = "    --json    the same for programs\n"
+    .arguments = "PATH [--json] [--model DIR]",
+    .summary = "Say what a model directory, weight file, LoRA or job is, and "
+               "whether it can be run.",
+    .options = "    --json         the same for programs\n"
+               "    --model DIR    whether the LoRA PATH fits this model\n"
                "\n"
                "Exit status 0 only where the program could run it.\n",
     .run = command_inspect,

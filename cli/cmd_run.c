@@ -329,6 +329,7 @@ static int work(run_state *s)
     compare_with_prediction(s, exit_status == PDAG_EXIT_OK);
     /* Nothing was started where the model could not be loaded. */
     if (exit_status == PDAG_EXIT_MISUSE) {
+        pdag_keeper_close(&s->keeper, s->output.made_folder);
         pdag_output_withdraw(&s->output);
     } else {
         status = write_trace(s);
@@ -356,7 +357,8 @@ static pdag_status open_all(run_state *s, pdag_cli *cli)
         status = pdag_statistics_open(&s->setup, s->options.statistics,
                                       &s->statistics);
     if (status == PDAG_OK)
-        status = pdag_keeper_find(&s->setup, s->options.resume, &s->keeper);
+        status = pdag_keeper_find(&s->setup, s->options.resume,
+                                  s->options.save_trajectory, &s->keeper);
     if (status == PDAG_OK)
         status = pdag_output_open(&s->setup, "run", s->options.save_trajectory,
                                   o->force, s->keeper.whose, &s->output);

@@ -76,17 +76,18 @@ static pdag_status setup_with(const verify_state *s, size_t n,
 {
     /* What only some methods take.  Where a trajectory is given it belongs to
        the problem: its first rows may be kept. */
-    static const char *const resets[] = {"solver.history=", "solver.order=",
-                                         "solver.slope=", "solver.start="};
+    static const char *const resets[] = {"pcm=", "solver.history=",
+                                         "solver.order=", "solver.slope=",
+                                         "solver.start="};
     bool keep = strcmp(s->setup.job->solver.start, "trajectory") == 0;
     const pdag_options *o = &s->options.common;
-    const char **set = pdag_xcalloc(o->n_set + 4 + n, sizeof *set);
+    const char **set = pdag_xcalloc(o->n_set + 5 + n, sizeof *set);
     size_t n_set = 0;
     pdag_status status;
 
     for (size_t i = 0; i < o->n_set; i++)
         set[n_set++] = o->set[i];
-    for (size_t i = 0; i < (keep ? 3 : 4); i++)
+    for (size_t i = 0; i < (keep ? 4 : 5); i++)
         set[n_set++] = resets[i];
     for (size_t i = 0; i < n; i++)
         set[n_set++] = words[i];

@@ -56,20 +56,27 @@ static words split(const char *text, char separator)
 }
 
 /* Edits of the job that make it this solver's: another method starts from its own
-   defaults, "job" from what the job says.  Where a trajectory is given as the
+   defaults and without the job's Picard-consistency model ("+pcm" after it: with
+   it), "job" from what the job says.  Where a trajectory is given as the
    start it belongs to the problem, since its first rows may be kept. */
 static words edits_of(const pdag_compare *c, const words *parts)
 {
     bool keep = strcmp(c->setup.job->solver.start, "trajectory") == 0;
+    size_t length = strlen(parts->item[0]);
+    bool pcm = length > 4 && strcmp(parts->item[0] + length - 4, "+pcm") == 0;
     words edits = {0, NULL};
 
     if (strcmp(parts->item[0], "job") != 0) {
+        if (!pcm)
+            add_word(&edits, pdag_xstrdup("pcm="));
         add_word(&edits, pdag_xstrdup("solver.history="));
         add_word(&edits, pdag_xstrdup("solver.order="));
         add_word(&edits, pdag_xstrdup("solver.slope="));
         if (!keep)
             add_word(&edits, pdag_xstrdup("solver.start="));
-        add_word(&edits, pdag_xasprintf("solver.method=%s", parts->item[0]));
+        add_word(&edits, pdag_xasprintf("solver.method=%.*s",
+                                        (int)(pcm ? length - 4 : length),
+                                        parts->item[0]));
     }
     for (size_t i = 1; i < parts->n; i++)
         add_word(&edits, pdag_xasprintf("solver.%s", parts->item[i]));
@@ -122,7 +129,9 @@ static bool is_there(const pdag_compare *c, const pdag_setup *setup)
         json_t *other = pdag_job_to_json(c->solver[i].setup.job);
 
         found = json_equal(json_object_get(ours, "solver"),
-                           json_object_get(other, "solver")) == 1;
+                           json_object_get(other, "solver")) == 1 &&
+                json_equal(json_object_get(ours, "pcm"),
+                           json_object_get(other, "pcm")) == 1;
         json_decref(other);
     }
     json_decref(ours);

@@ -4,9 +4,11 @@
 #include <fcntl.h>
 #include <math.h>
 #include <png.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -84,7 +86,7 @@ pdag_status pdag_file_write(const char *folder, const char *name,
 static pdag_status try_to_write(const char *folder)
 {
     char *probe = pdag_xasprintf("%s/.picard-dag.%ld", folder, (long)getpid());
-    int fd = open(probe, O_WRONLY | O_CREAT | O_EXCL, 0666);
+    int fd = open(probe, O_WRONLY | O_CREAT, 0666);
     pdag_status status = PDAG_OK;
 
     if (fd < 0) {
@@ -122,6 +124,26 @@ pdag_status pdag_folder_make(const char *folder)
         (stat(folder, &there) != 0 || !S_ISDIR(there.st_mode)))
         status = pdag_error(PDAG_ERR_ARG, "output: %s: not a folder", folder);
     return status == PDAG_OK ? try_to_write(folder) : status;
+}
+
+pdag_status pdag_folder_lock(const char *folder, int *lock_out)
+{
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool busy;
+
+    *lock_out = -1;
+    if (fd < 0)
+        return PDAG_OK;
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
+        *lock_out = fd;
+        return PDAG_OK;
+    }
+    busy = errno == EWOULDBLOCK;
+    close(fd);
+    if (!busy)
+        return PDAG_OK;
+    return pdag_error(PDAG_ERR_ARG, "output: %s: another run is writing there",
+                      folder);
 }
 
 typedef struct memory_file {

@@ -29,6 +29,11 @@ pdag_status pdag_file_end(pdag_file *file, pdag_status status);
  *  a file can be made in it.  PDAG_ERR_ARG naming the folder. */
 pdag_status pdag_folder_make(const char *folder);
 
+/** Keep other runs out of the folder while this process lives, or until *lock_out
+ *  is closed; -1 where the file system cannot.  PDAG_ERR_ARG: another run is
+ *  there. */
+pdag_status pdag_folder_lock(const char *folder, int *lock_out);
+
 /** Picture [height][width][channels] in [0, 1], channels 1, 3 or 4 (the last one
  *  opacity), as PNG bytes (8 bits, rounded to nearest even as numpy does);
  *  malloc'ed. */

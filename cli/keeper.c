@@ -27,7 +27,8 @@ static json_t *read_report(const pdag_checkpoint *cp)
 }
 
 /* Whether the files of an entry are still there. */
-static bool has_files(const pdag_setup *setup, const json_t *entry)
+static bool has_files(const pdag_setup *setup, bool trajectory,
+                      const json_t *entry)
 {
     static const char *const keys[] = {"state", "image"};
     bool all = true;
@@ -39,6 +40,14 @@ static bool has_files(const pdag_setup *setup, const json_t *entry)
         if (name == NULL)
             continue;
         path = pdag_xasprintf("%s/%s", setup->job->output, name);
+        all = all && access(path, R_OK) == 0;
+        free(path);
+    }
+    if (trajectory) {
+        char *path = pdag_xasprintf(
+            "%s/sample-%03lld.trajectory.npy", setup->job->output,
+            (long long)json_integer_value(json_object_get(entry, "index")));
+
         all = all && access(path, R_OK) == 0;
         free(path);
     }
@@ -58,7 +67,8 @@ static void take_report(pdag_keeper *k)
         json_t *index = json_object_get(entry, "index");
 
         if (!json_is_integer(index) || json_integer_value(index) < 0 ||
-            (size_t)json_integer_value(index) >= n || !has_files(k->setup, entry))
+            (size_t)json_integer_value(index) >= n ||
+            !has_files(k->setup, k->trajectory, entry))
             continue;
         k->ended[json_integer_value(index)] = true;
         json_array_append(k->report, entry);
@@ -110,13 +120,15 @@ static pdag_status go_on_from(pdag_keeper *k, const char *notes)
     return PDAG_OK;
 }
 
-pdag_status pdag_keeper_find(const pdag_setup *setup, bool resume, pdag_keeper *k)
+pdag_status pdag_keeper_find(const pdag_setup *setup, bool resume,
+                             bool trajectory, pdag_keeper *k)
 {
     char *notes = NULL;
     pdag_status status;
 
     memset(k, 0, sizeof *k);
     k->setup = setup;
+    k->trajectory = trajectory;
     status = pdag_store_newest(setup->job->output, &k->resumed, &notes);
     if (status == PDAG_OK && k->resumed != NULL)
         k->whose = whose(setup, k->resumed);
@@ -147,16 +159,10 @@ pdag_status pdag_keeper_open(pdag_keeper *k, pdag_output *output)
 
 static pdag_status add_report(const pdag_keeper *k, pdag_checkpoint *cp)
 {
-    json_t *written = pdag_output_written(k->output);
-    char *text = json_dumps(written, JSON_COMPACT | JSON_REAL_PRECISION(17));
+    char *text = pdag_output_written(k->output);
     void *room;
-    pdag_status status;
-
-    json_decref(written);
-    if (text == NULL)
-        return pdag_error(PDAG_ERR_INTERNAL, "the report of the samples cannot be "
-                          "written as text");
-    status = pdag_checkpoint_add(cp, REPORT, PDAG_CHECKPOINT_BYTES, strlen(text),
+    pdag_status status =
+        pdag_checkpoint_add(cp, REPORT, PDAG_CHECKPOINT_BYTES, strlen(text),
                                  &room);
     if (status == PDAG_OK)
         memcpy(room, text, strlen(text));
@@ -179,8 +185,9 @@ pdag_status pdag_keeper_save(void *user, pdag_checkpoint *cp, bool last)
     if (last) {
         pdag_status closed = pdag_store_close(k->store);
 
+        /* An earlier failure does not matter once the last one is on the disk. */
         k->store = NULL;
-        return status == PDAG_OK ? closed : status;
+        return closed;
     }
     /* A full disk now may not be full when it counts. */
     if (status != PDAG_OK && !k->told)

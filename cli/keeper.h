@@ -21,6 +21,7 @@ typedef struct pdag_keeper {
     pdag_checkpoint *resumed; /* what the run goes on from, or NULL */
     json_t *report;          /* its samples that have ended, or NULL */
     bool *ended;             /* [samples] which of them are whole, or NULL */
+    bool trajectory;         /* the run saves them */
     bool told;               /* that a checkpoint could not be written */
     size_t n_saved;
 } pdag_keeper;
@@ -28,9 +29,10 @@ typedef struct pdag_keeper {
 /** Look for the newest sound checkpoint in the job's output folder, and whose it
  *  is.  With `resume`: it is what the run goes on from; without one `resumed` stays
  *  NULL, and the run starts anew, which is told on standard error as are unsound
- *  checkpoints.  PDAG_ERR_ARG: it is another job's. */
+ *  checkpoints.  `trajectory`: samples count as ended only with theirs.
+ *  PDAG_ERR_ARG: it is another job's. */
 pdag_status pdag_keeper_find(const pdag_setup *setup, bool resume,
-                             pdag_keeper *keeper_out);
+                             bool trajectory, pdag_keeper *keeper_out);
 
 /** The run is about to begin: its output is open.  Without `resumed` and with
  *  another job's results replaced, old checkpoints go. */

@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "base/npy.h"
 #include "cli/files.h"
+#include "cli/text.h"
 #include "comm/comm.h"
 #include "comm/mpi.h"
 
@@ -139,6 +140,32 @@ static bool same_job(const char *folder, const pdag_job *job)
     return any ? same : each_result(folder, NULL) == 0;
 }
 
+/* What killed runs have left: files on their way to their names. */
+static void remove_partial(const char *folder)
+{
+    DIR *dir = opendir(folder);
+    struct dirent *entry;
+
+    while (dir != NULL && (entry = readdir(dir)) != NULL) {
+        const char *last = strrchr(entry->d_name, '.');
+        char *name;
+        char *path;
+
+        if (entry->d_name[0] != '.' || last == entry->d_name || last[1] == '\0' ||
+            last[1 + strspn(last + 1, "0123456789")] != '\0')
+            continue;
+        name = pdag_xstrndup(entry->d_name + 1,
+                             (size_t)(last - entry->d_name) - 1);
+        path = pdag_xasprintf("%s/%s", folder, entry->d_name);
+        if (is_ours(name))
+            unlink(path);
+        free(path);
+        free(name);
+    }
+    if (dir != NULL)
+        closedir(dir);
+}
+
 pdag_status pdag_output_open(const pdag_setup *setup, const char *command,
                              bool save_trajectory, bool force,
                              pdag_folder whose, pdag_output *output_out)
@@ -150,14 +177,20 @@ pdag_status pdag_output_open(const pdag_setup *setup, const char *command,
     pdag_output output;
     pdag_status status;
 
+    int lock = -1;
+
     if (!same && !force)
         return pdag_error(PDAG_ERR_ARG, "output: %s: holds another job's "
                           "results, or those of a run that was cut off (use "
                           "another folder, or --force)", folder);
     status = pdag_folder_make(folder);
+    if (status == PDAG_OK)
+        status = pdag_folder_lock(folder, &lock);
     if (status != PDAG_OK)
         return status;
+    remove_partial(folder);
     memset(&output, 0, sizeof output);
+    output.lock = lock;
     output.made_folder = !there;
     output.replace = !same;
     output.setup = setup;
@@ -174,6 +207,14 @@ void pdag_output_clear(pdag_output *output)
 {
     pdag_writer_close(output->writer);
     output->writer = NULL;
+    for (size_t i = 0; i < output->n_texts; i++)
+        free(output->text[i]);
+    free(output->text);
+    output->text = NULL;
+    output->n_texts = 0;
+    if (output->lock > 0)
+        close(output->lock);
+    output->lock = 0;
     json_decref(output->samples);
     json_decref(output->verify);
     json_decref(output->prediction);
@@ -338,28 +379,44 @@ pdag_status pdag_output_flush(pdag_output *o)
     return pdag_writer_close(writer);
 }
 
-json_t *pdag_output_written(const pdag_output *o)
+char *pdag_output_written(pdag_output *o)
 {
     size_t n = o->n_resumed +
                (o->writer != NULL ? pdag_writer_done(o->writer) : 0);
-    json_t *written = json_array();
+    pdag_text all = {NULL, 0, 0};
 
-    for (size_t i = 0; i < n && i < json_array_size(o->samples); i++)
-        json_array_append(written, json_array_get(o->samples, i));
-    return written;
+    if (n > json_array_size(o->samples))
+        n = json_array_size(o->samples);
+    if (n > o->n_texts)
+        o->text = pdag_xrealloc(o->text, n, sizeof(char *));
+    for (; o->n_texts < n; o->n_texts++) {
+        char *text = json_dumps(json_array_get(o->samples, o->n_texts),
+                                JSON_COMPACT | JSON_REAL_PRECISION(17));
+
+        o->text[o->n_texts] = text != NULL ? text : pdag_xstrdup("null");
+    }
+    pdag_text_add(&all, "[");
+    for (size_t i = 0; i < n; i++)
+        pdag_text_add(&all, "%s%s", i > 0 ? ",\n" : "", o->text[i]);
+    pdag_text_add(&all, "]");
+    return all.at;
 }
 
-/* A sequential run of 10000 steps would be 100 million entries, nearly all null. */
-#define MOST_HISTORY 10000000
+/* Of one sample: a sequential run of 10000 steps would be 100 million entries,
+   nearly all null; and of all samples, since they stay in memory until the end. */
+#define MOST_HISTORY 2000000
+#define MOST_OF_ALL 8000000
 
 /* Residuals of all rounds as rows of N numbers, null where not evaluated; empty
    where that were too many. */
-static json_t *history_json(const pdag_sample_result *r)
+static json_t *history_json(pdag_output *o, const pdag_sample_result *r)
 {
     json_t *rounds = json_array();
+    size_t n = r->n_history * r->n_rows;
 
-    if (r->n_history * r->n_rows > MOST_HISTORY)
+    if (n > MOST_HISTORY || o->n_residuals + n > MOST_OF_ALL)
         return rounds;
+    o->n_residuals += n;
     for (size_t k = 0; k < r->n_history; k++) {
         const pdag_round_record *record = &r->history[k];
         json_t *row = json_array();
@@ -388,8 +445,8 @@ json_t *pdag_output_seed_json(uint64_t seed)
     return json_string(text);
 }
 
-static json_t *sample_json(const pdag_sample_result *r, const char *image,
-                           const char *state)
+static json_t *sample_json(pdag_output *o, const pdag_sample_result *r,
+                           const char *image, const char *state)
 {
     json_t *residuals = json_array();
 
@@ -402,7 +459,7 @@ static json_t *sample_json(const pdag_sample_result *r, const char *image,
         "index", (json_int_t)r->index, "seed", pdag_output_seed_json(r->seed),
         "prompt", r->prompt, "stop", pdag_stop_reason_text(r->stop), "rounds",
         (json_int_t)r->rounds, "evaluations", (json_int_t)r->evaluations,
-        "residual_rms", residuals, "residual_history", history_json(r), "image",
+        "residual_rms", residuals, "residual_history", history_json(o, r), "image",
         image, "state", state, "seconds", "encode", r->seconds_encode, "sample",
         r->seconds_sample, "decode", r->seconds_decode);
 }
@@ -421,8 +478,9 @@ pdag_status pdag_output_sample(pdag_output *o, const pdag_sample_result *r)
     status = put_files(o, r, sound);
     if (status == PDAG_OK)
         json_array_append_new(
-            o->samples, sample_json(r, sound && r->picture != NULL ? image : NULL,
-                                    sound ? state : NULL));
+            o->samples,
+            sample_json(o, r, sound && r->picture != NULL ? image : NULL,
+                        sound ? state : NULL));
     return status;
 }
 
@@ -484,8 +542,10 @@ pdag_status pdag_output_run(pdag_output *o, const pdag_session *session,
                                        (size_t)job->block_rows);
     char finished[32];
     json_t *root;
-    pdag_status status;
+    pdag_status status = pdag_output_flush(o);
 
+    if (status != PDAG_OK && failure == NULL)
+        return status;
     time_text(finished);
     root = json_pack(
         "{s:s, s:s, s:s, s:s, s:i, s:s?, s:o, s:i, s:o, s:{s:f, s:f, s:f, s:f, "

@@ -25,6 +25,10 @@ typedef struct pdag_output {
     json_t *samples;    /* array, in order of ending */
     json_t *verify;     /* block of run.json, owned, or NULL, as the next */
     json_t *prediction;
+    size_t n_texts;     /* entries of `samples` that are text already */
+    char **text;        /* [n_texts], owned */
+    size_t n_residuals; /* entries of residual_history so far */
+    int lock;           /* the folder, locked; -1: not */
     size_t n_resumed;   /* the first entries of `samples`: written before */
     pdag_writer *writer; /* NULL until a sample is written */
     bool made_folder;   /* the folder was not there before */
@@ -63,8 +67,9 @@ pdag_status pdag_output_sample(pdag_output *output,
  *  be written. */
 pdag_status pdag_output_flush(pdag_output *output);
 
-/** Entries of samples whose files are there already; a new reference. */
-json_t *pdag_output_written(const pdag_output *output);
+/** Entries of samples whose files are there already, as the text of a JSON array;
+ *  malloc'ed.  Each is made into text once, however many checkpoints have it. */
+char *pdag_output_written(pdag_output *output);
 
 /** run.json.  `failure`: text of what went wrong, or NULL.  Of the session, the
  *  workers of its last run and the seconds of all. */

@@ -147,6 +147,7 @@ void pdag_session_release(pdag_session *s, int exit_status)
                               pdag_cli_patience(exit_status),
                               s->any_run ? &s->last : NULL) != PDAG_OK) {
         s->silent = true;
+        snprintf(s->silence, sizeof s->silence, "%.150s", pdag_error_text());
         return;
     }
     if (s->local.started)
@@ -160,7 +161,7 @@ void pdag_session_release(pdag_session *s, int exit_status)
 void pdag_session_end(pdag_session *s, int exit_status, bool told)
 {
     if (s->silent && !told)
-        fprintf(stderr, "picard-dag: a worker did not answer at the end\n");
+        fprintf(stderr, "picard-dag: %s\n", s->silence);
     if (s->silent)
         pdag_mpi_abort(exit_status);
     if (s->any_run)

@@ -32,7 +32,8 @@ typedef struct pdag_session {
     pdag_comm *comm; /* all workers */
     uint64_t run_number;
     bool any_run;    /* `last` is of one */
-    bool silent;     /* a worker did not answer at the end */
+    bool silent;     /* a worker did not answer at the end, */
+    char silence[160]; /* as the user is told */
     pdag_run_result last;
     double seconds_load, seconds_encode, seconds_sample, seconds_decode; /* of all
                                                                      runs */

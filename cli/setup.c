@@ -9,6 +9,50 @@
 #include "cli/guess.h"
 #include "cli/sampler.h"
 
+/* What is added to the model's weights; the paths stay the job's. */
+static void fill_pipeline_opts(const pdag_setup *s, pdag_pipeline_opts *opts)
+{
+    const pdag_job *job = s->job;
+
+    memset(opts, 0, sizeof *opts);
+    opts->guidance_scale = (float)job->guidance_scale;
+    opts->guidance_channels = (size_t)job->guidance_channels;
+    opts->delay_ms = job->model.delay_ms;
+    opts->n_loras = job->model.n_lora;
+    opts->loras = s->loras;
+    if (!job->pcm.present)
+        return;
+    opts->pcm.path = job->pcm.path;
+    opts->pcm.features = strcmp(job->pcm.mixing, "features") == 0;
+    opts->pcm.scale = job->pcm.scale;
+    opts->pcm.n_mixes = s->n_lambda;
+    opts->pcm.lambda = s->lambda;
+}
+
+/* Only rank 0 looks: the workers find the same when they load. */
+static pdag_status check_adapters(pdag_setup *s, bool schedules)
+{
+    const pdag_job *job = s->job;
+    pdag_pipeline_opts opts;
+
+    if (job->model.n_lora > 0 && !s->has_model)
+        return pdag_error(PDAG_ERR_ARG, "model.lora: gaussian has no weights to "
+                          "add it to");
+    if (job->pcm.present && !s->has_model)
+        return pdag_error(PDAG_ERR_ARG, "pcm: gaussian has no second weights");
+    s->loras = pdag_xcalloc(job->model.n_lora, sizeof *s->loras);
+    for (size_t i = 0; i < job->model.n_lora; i++) {
+        s->loras[i].path = job->model.lora[i].path;
+        s->loras[i].scale = job->model.lora[i].scale;
+    }
+    s->lambda = pdag_job_lambdas(job, &s->n_lambda);
+    fill_pipeline_opts(s, &opts);
+    if (!schedules || !s->has_model ||
+        (opts.n_loras == 0 && opts.pcm.path == NULL))
+        return PDAG_OK;
+    return pdag_pipeline_check(job->model.path, &opts);
+}
+
 static pdag_status inspect_model(pdag_setup *s, pdag_job_facts *facts)
 {
     pdag_status status = pdag_pipeline_inspect(s->job->model.path, &s->info);
@@ -97,6 +141,8 @@ static pdag_status complete(pdag_setup *s, bool schedules)
     if (status == PDAG_OK)
         status = pdag_job_resolve(s->job, &facts);
     if (status == PDAG_OK)
+        status = check_adapters(s, schedules);
+    if (status == PDAG_OK)
         status = pdag_sampler_make(
             s->job, s->has_model ? s->info.scheduler_config : NULL, s->dim,
             &s->schedule, &s->transition);
@@ -156,6 +202,8 @@ void pdag_setup_clear(pdag_setup *s)
     free(s->start);
     free(s->statistics);
     free(s->own_statistics);
+    free(s->loras);
+    free(s->lambda);
     pdag_transition_destroy(s->transition);
     pdag_schedule_destroy(s->schedule);
     pdag_pipeline_info_clear(&s->info);
@@ -174,9 +222,7 @@ void pdag_setup_worker_config(const pdag_setup *s, pdag_worker_config *c)
     c->backend = s->job->model.backend;
     c->precision = s->precision;
     c->model_path = s->has_model ? s->job->model.path : NULL;
-    c->pipeline.guidance_scale = (float)s->job->guidance_scale;
-    c->pipeline.guidance_channels = (size_t)s->job->guidance_channels;
-    c->pipeline.delay_ms = s->job->model.delay_ms;
+    fill_pipeline_opts(s, &c->pipeline);
     if (s->has_model)
         return;
     c->gaussian_dims = s->n_state_dims;

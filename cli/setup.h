@@ -29,6 +29,9 @@ typedef struct pdag_setup {
     float *statistics; /* [2][D] or NULL */
     char *own_statistics; /* the model's own file, or NULL */
     pdag_precision precision;
+    pdag_lora_opts *loras; /* [job->model.n_lora], of the job */
+    double *lambda; /* [n_lambda]: of pcm, or NULL */
+    size_t n_lambda;
 } pdag_setup;
 
 /** Read, look at the model, resolve, check everything that can be checked before

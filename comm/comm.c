@@ -57,21 +57,43 @@ pdag_status pdag_comm_wait(pdag_comm *comm, double seconds, int *peer_out,
     }
 }
 
-pdag_status pdag_comm_flush(pdag_comm *comm, double seconds)
+static pdag_status leave(pdag_comm *comm, double seconds, int *flushed_out)
 {
     double begin = pdag_seconds();
+    double nap = PDAG_NAP_FIRST;
 
     for (;;) {
-        int flushed;
-        pdag_status status = comm->ops->flushed(comm, &flushed);
+        pdag_status status = comm->ops->flushed(comm, flushed_out);
+        double waited;
 
-        if (status != PDAG_OK || flushed)
+        if (status != PDAG_OK || *flushed_out)
             return status;
-        if (pdag_seconds() - begin > seconds)
-            return pdag_error(PDAG_ERR_COMM, "a message was not taken within "
-                              "%g seconds", seconds);
-        pdag_nap(PDAG_NAP_LONGEST);
+        waited = pdag_seconds() - begin;
+        if (waited > seconds)
+            return PDAG_OK;
+        if (waited < SPIN_SECONDS)
+            continue;
+        pdag_nap(nap);
+        nap = pdag_nap_longer(nap);
     }
+}
+
+pdag_status pdag_comm_push(pdag_comm *comm, double seconds)
+{
+    int flushed;
+
+    return leave(comm, seconds, &flushed);
+}
+
+pdag_status pdag_comm_flush(pdag_comm *comm, double seconds)
+{
+    int flushed;
+    pdag_status status = leave(comm, seconds, &flushed);
+
+    if (status == PDAG_OK && !flushed)
+        return pdag_error(PDAG_ERR_COMM, "a message was not taken within "
+                          "%g seconds", seconds);
+    return status;
 }
 
 void pdag_comm_destroy(pdag_comm *comm)

@@ -59,7 +59,12 @@ double pdag_nap_longer(double seconds);
 pdag_status pdag_comm_wait(pdag_comm *comm, double seconds, int *peer_out,
                            pdag_msg **msg_out);
 
-/** Wait until everything sent has left, `seconds` at most. */
+/** Give what was sent a chance to leave, for `seconds` at most.  A large message
+ *  needs this side until the other has taken it; one that goes on to compute would
+ *  hold it back until it has done. */
+pdag_status pdag_comm_push(pdag_comm *comm, double seconds);
+
+/** Wait until everything sent has left; PDAG_ERR_COMM after `seconds`. */
 pdag_status pdag_comm_flush(pdag_comm *comm, double seconds);
 
 void pdag_comm_destroy(pdag_comm *comm); /* NULL is allowed */

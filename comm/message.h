@@ -58,7 +58,8 @@ typedef struct pdag_msg_header {
     uint32_t sample, round, block, attempt;
     uint32_t first_row, n_rows;
     int32_t status;
-    uint32_t reserved;
+    uint32_t mix;           /* TASK: which of the pipeline's mixed weights; 0: the
+                               base's */
     double began;           /* RESULT: pdag_seconds() of the worker's machine when
                                the task began, */
     double seconds;         /* and how long it took */

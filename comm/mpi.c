@@ -29,6 +29,7 @@
    library may still look at it. */
 
 #define MESSAGE_TAG 1
+#define END_TAG 2 /* rank 0 to all: no abort will come any more */
 
 /* A message of this size has come whole when its header has, with any transport:
    of a dead rank's messages, which are not fetched any more, its GONE is one. */
@@ -526,6 +527,27 @@ pdag_status pdag_mpi_comm_create(pdag_comm **comm_out)
     return PDAG_OK;
 }
 
+/* A rank that waits in MPI_Finalize while another aborts makes the mpirun of Open
+   MPI 4.1 crash or hang: nobody goes there before rank 0 does. */
+static void end_together(void)
+{
+    MPI_Request word;
+    int rank = 0;
+    int size = 1;
+    int there = 0;
+
+    MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+    MPI_Comm_size(MPI_COMM_WORLD, &size);
+    if (rank == 0) {
+        for (int peer = 1; peer < size; peer++)
+            MPI_Send(NULL, 0, MPI_BYTE, peer, END_TAG, MPI_COMM_WORLD);
+        return;
+    }
+    MPI_Irecv(NULL, 0, MPI_BYTE, 0, END_TAG, MPI_COMM_WORLD, &word);
+    while (MPI_Test(&word, &there, MPI_STATUS_IGNORE) == MPI_SUCCESS && !there)
+        pdag_nap(PDAG_NAP_LONGEST);
+}
+
 void pdag_mpi_finish(int exit_status)
 {
     if (!started)
@@ -537,6 +559,7 @@ void pdag_mpi_finish(int exit_status)
         fflush(NULL);
         _exit(exit_status);
     }
+    end_together();
     MPI_Finalize();
     started = 0;
 }

@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "graph/loops.h"
 #include "graph/transition_ops.h"
 
 static double clean(const pdag_step_parts *parts, const float *x,
@@ -103,11 +104,7 @@ static void apply_step(const pdag_transition *tr, size_t i, const float *x,
     double scale;
 
     if (tr->linear) {
-        for (size_t j = 0; j < tr->dim; j++) {
-            double y = a * (double)x[j] + b * (double)e[j];
-
-            f[j] = (float)(c > 0 ? y + c * (double)xi[j] : y);
-        }
+        pdag_loop_linear(tr->dim, a, x, b, e, c, c > 0 ? xi : NULL, f);
         return;
     }
     bounds(tr, parts, x, e, &limit, &scale);

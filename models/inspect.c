@@ -10,6 +10,7 @@
 #include "models/clip_text.h"
 #include "models/clip_tokenizer.h"
 #include "models/layout.h"
+#include "models/lora.h"
 #include "models/registry.h"
 
 typedef enum part_kind { PART_NETWORK, PART_VAE, PART_TEXT } part_kind;
@@ -241,6 +242,58 @@ static void inspect_lone_part(const char *path, part_kind kind,
             "%s: a part of a model; run the folder above it", path);
 }
 
+static bool is_lora(const pdag_weights *weights)
+{
+    for (size_t i = 0; i < pdag_weights_count(weights); i++)
+        if (pdag_lora_is_name(pdag_weights_at(weights, i)->name))
+            return true;
+    return false;
+}
+
+static void inspect_lora(const char *path, pdag_part_info *part,
+                         pdag_inspection *inspection)
+{
+    pdag_lora_info *info = &inspection->lora;
+    pdag_lora *lora;
+
+    free(inspection->format);
+    inspection->format = pdag_xstrdup("lora");
+    if (pdag_lora_open(path, &lora) != PDAG_OK) {
+        part->error = pdag_xstrdup(pdag_error_text());
+        inspection->error = pdag_xstrdup(part->error);
+        return;
+    }
+    free(inspection->class_name);
+    inspection->class_name = pdag_xstrdup(pdag_lora_style(lora));
+    info->n_adapters = pdag_lora_count(lora);
+    for (size_t i = 0; i < info->n_adapters; i++) {
+        const pdag_lora_adapter *adapter = pdag_lora_at(lora, i);
+
+        if (adapter->part == PDAG_LORA_TEXT)
+            info->n_text++;
+        if (i == 0 || adapter->rank < info->min_rank)
+            info->min_rank = adapter->rank;
+        if (adapter->rank > info->max_rank)
+            info->max_rank = adapter->rank;
+    }
+    pdag_lora_close(lora);
+    inspection->error = pdag_xasprintf(
+        "%s: a LoRA; run it with its model: --set model.lora=%s@1", path, path);
+}
+
+void pdag_inspection_try_model(pdag_inspection *inspection, const char *model)
+{
+    const pdag_lora_opts lora = {inspection->path, 1.0};
+    const pdag_pipeline_opts opts = {
+        .guidance_scale = 1.0f, .n_loras = 1, .loras = &lora};
+
+    free(inspection->error);
+    inspection->error = NULL;
+    inspection->runnable = pdag_pipeline_check(model, &opts) == PDAG_OK;
+    if (!inspection->runnable)
+        inspection->error = pdag_xstrdup(pdag_error_text());
+}
+
 static void inspect_file(const char *path, pdag_inspection *inspection)
 {
     pdag_part_info *part = add_part(inspection, "weights", path);
@@ -255,6 +308,11 @@ static void inspect_file(const char *path, pdag_inspection *inspection)
         return;
     }
     count_weights(weights, part);
+    if (is_lora(weights)) {
+        pdag_weights_close(weights);
+        inspect_lora(path, part, inspection);
+        return;
+    }
     pdag_weights_close(weights);
     inspection->error = pdag_xasprintf(
         "%s: weights without a configuration; run the folder of the model",

@@ -32,10 +32,17 @@ typedef struct pdag_part_info {
     char *error; /* why it cannot be loaded; NULL: it can */
 } pdag_part_info;
 
+/** A LoRA file. */
+typedef struct pdag_lora_info {
+    size_t n_adapters; /* of network and text encoder */
+    size_t n_text;     /* of the text encoder */
+    size_t min_rank, max_rank;
+} pdag_lora_info;
+
 typedef struct pdag_inspection {
     char *path;
-    char *format;          /* "pipeline", "part" or "weights" */
-    char *class_name;      /* "" where nothing says */
+    char *format;          /* "pipeline", "part", "lora" or "weights" */
+    char *class_name;      /* "" where nothing says; of a LoRA its style */
     pdag_part_info *parts; /* [n_parts] */
     size_t n_parts;
     char **ignored; /* [n_ignored]: parts that it has and that are not used */
@@ -43,12 +50,16 @@ typedef struct pdag_inspection {
     bool runnable;           /* the program could run it */
     char *error;             /* why not; NULL where runnable */
     pdag_pipeline_info info; /* where runnable */
+    pdag_lora_info lora;     /* of a LoRA */
 } pdag_inspection;
 
 /** Look at `path`.  What is wrong inside is told in the inspection;
  *  PDAG_ERR_INPUT (nothing there), _UNSUPPORTED (nothing that we know): no
  *  inspection. */
 pdag_status pdag_inspect(const char *path, pdag_inspection *inspection_out);
+/** Of a LoRA: whether it fits the model in directory `model`; sets `runnable` and
+ *  `error` accordingly. */
+void pdag_inspection_try_model(pdag_inspection *inspection, const char *model);
 void pdag_inspection_clear(pdag_inspection *inspection);
 
 #ifdef __cplusplus

@@ -4,12 +4,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/fatal.h"
 #include "base/mem.h"
 
 void pdag_weight_list_clear(pdag_weight_list *list)
 {
     for (size_t i = 0; i < list->n_items; i++)
-        list->be->ops->weight_destroy(list->be, list->items[i]);
+        if (list->base == NULL || list->items[i] != list->base->items[i])
+            list->be->ops->weight_destroy(list->be, list->items[i]);
     free(list->items);
     list->items = NULL;
     list->n_items = 0;
@@ -139,6 +141,17 @@ static pdag_status lookup(pdag_builder *b, const char *name, int n_dims,
     return PDAG_OK;
 }
 
+/* The same, with what is mixed into the tensor; for create(). */
+static pdag_status look_up_mixed(pdag_builder *b, const char *name, int n_dims,
+                                 const size_t *dims, bool squeeze,
+                                 const pdag_tensor_view **view_out)
+{
+    PDAG_TRY(lookup(b, name, n_dims, dims, squeeze, view_out));
+    if (b->mix == NULL || *view_out == NULL)
+        return PDAG_OK;
+    return pdag_mix_apply(b->mix, name, b->be == NULL, view_out);
+}
+
 pdag_status pdag_build_tensor(pdag_builder *b, const char *name, size_t rows,
                               size_t columns, const pdag_tensor_view **view_out)
 {
@@ -147,20 +160,39 @@ pdag_status pdag_build_tensor(pdag_builder *b, const char *name, size_t rows,
     return lookup(b, name, columns > 0 ? 2 : 1, dims, false, view_out);
 }
 
-static pdag_status create(pdag_builder *b, const pdag_weight_desc *desc,
-                          pdag_weight **weight_out)
+/* Give the parts to the backend, or take what the base network has made of the
+   same: layers are built in the same order. */
+static pdag_status prepare(pdag_builder *b, const pdag_weight_desc *desc,
+                           pdag_weight **weight_out)
 {
-    pdag_weight_list *list = b->list;
+    const pdag_weight_list *list = b->list;
+    bool mixed = b->mix != NULL && pdag_mix_is_pending(b->mix);
     pdag_status status;
 
-    *weight_out = NULL;
-    if (b->be == NULL)
+    if (list->base != NULL && !mixed) {
+        PDAG_ASSERT(list->n_items < list->base->n_items);
+        *weight_out = list->base->items[list->n_items];
         return PDAG_OK;
+    }
     status = b->be->ops->weight_create(b->be, desc, weight_out);
     if (status != PDAG_OK)
         return pdag_error_prefix(status, "%s", pdag_weights_path(b->weights));
     for (int i = 0; i < desc->n_parts; i++)
         pdag_weights_release(b->weights, desc->part[i]);
+    if (mixed)
+        pdag_mix_release(b->mix);
+    return PDAG_OK;
+}
+
+static pdag_status create(pdag_builder *b, const pdag_weight_desc *desc,
+                          pdag_weight **weight_out)
+{
+    pdag_weight_list *list = b->list;
+
+    *weight_out = NULL;
+    if (b->be == NULL)
+        return PDAG_OK;
+    PDAG_TRY(prepare(b, desc, weight_out));
     if (list->n_items == list->room) {
         list->room = 2 * list->room + 64;
         list->items =
@@ -178,11 +210,12 @@ static pdag_status look_up_part(pdag_builder *b, const char *prefix, int n_dims,
     char name[PDAG_PREFIX_BYTES];
 
     pdag_join(prefix, "weight", name);
-    PDAG_TRY(lookup(b, name, n_dims, dims, n_dims == 2, &desc->part[part]));
+    PDAG_TRY(look_up_mixed(b, name, n_dims, dims, n_dims == 2,
+                           &desc->part[part]));
     if (!bias)
         return PDAG_OK;
     pdag_join(prefix, "bias", name);
-    return lookup(b, name, 1, dims, false, &desc->bias[part]);
+    return look_up_mixed(b, name, 1, dims, false, &desc->bias[part]);
 }
 
 pdag_status pdag_build_linear(pdag_builder *b, const char *prefix, size_t in,
@@ -253,7 +286,7 @@ static pdag_status build_vector(pdag_builder *b, const char *prefix,
     char full[PDAG_PREFIX_BYTES];
 
     pdag_join(prefix, name, full);
-    PDAG_TRY(lookup(b, full, 1, &n, false, &desc.part[0]));
+    PDAG_TRY(look_up_mixed(b, full, 1, &n, false, &desc.part[0]));
     return create(b, &desc, weight_out);
 }
 

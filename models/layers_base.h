@@ -19,6 +19,8 @@
 #include "backend/backend.h"
 #include "base/json.h"
 #include "base/status.h"
+#include "models/denoiser.h"
+#include "models/mix.h"
 #include "models/weights.h"
 
 #ifdef __cplusplus
@@ -38,9 +40,12 @@ extern "C" {
 /** Longest "down_blocks.0.attentions.0..." that a layer may build. */
 #define PDAG_PREFIX_BYTES 160
 
-/** Weights of one network, freed together.  Zero it, set `be`. */
+/** Weights of one network, freed together.  Zero it, set `be`.  Those that are
+ *  in the same place of `base` (borrowed, must outlive the list; NULL: none)
+ *  are shared with it and stay. */
 typedef struct pdag_weight_list {
     pdag_backend *be;
+    const struct pdag_weight_list *base;
     pdag_weight **items;
     size_t n_items, room;
 } pdag_weight_list;
@@ -63,6 +68,10 @@ typedef struct pdag_builder {
     size_t n_tokens;         /* of one condition; 0: the network's default */
     pdag_findings *findings; /* borrowed; NULL: the first fault ends the load */
     pdag_weight_list *list;  /* of the network being built; set by its load */
+    pdag_mix *mix; /* borrowed; what is added to the weights; NULL: nothing */
+    /* borrowed, may be NULL, must outlive what is built: a network of the same
+       configuration and file, to share unmixed weights and work space with */
+    const pdag_denoiser *base;
 } pdag_builder;
 
 /** Read DIR/config.json and open the weights (pdag_weights_open).  Sets all

@@ -21,8 +21,28 @@ pdag_status pdag_pipeline_finish(pdag_pipeline *pipeline,
     pipeline->opts = *opts;
     if (opts->guidance_scale == 1.0f || pipeline->network->cond_dim == 0)
         return PDAG_OK;
-    return pdag_guidance_create(pipeline->network, opts->guidance_scale,
-                                opts->guidance_channels, &pipeline->guided);
+    for (size_t i = 0; i < pipeline->n_nets; i++) {
+        pdag_pipeline_net *net = &pipeline->nets[i];
+        pdag_status status =
+            pdag_guidance_create(net->network, opts->guidance_scale,
+                                 opts->guidance_channels, &net->guided);
+
+        if (status != PDAG_OK)
+            return status;
+    }
+    return PDAG_OK;
+}
+
+void pdag_pipeline_add_net(pdag_pipeline *pipeline, pdag_denoiser *network)
+{
+    pdag_pipeline_net *net;
+
+    pipeline->nets =
+        pdag_xgrow(pipeline->nets, pipeline->n_nets, sizeof *pipeline->nets);
+    net = &pipeline->nets[pipeline->n_nets++];
+    net->network = network;
+    net->guided = NULL;
+    pipeline->network = pipeline->nets[0].network;
 }
 
 pdag_status pdag_pipeline_wrap(pdag_denoiser *model,
@@ -32,7 +52,7 @@ pdag_status pdag_pipeline_wrap(pdag_denoiser *model,
     pdag_pipeline *pipeline = pdag_xcalloc(1, sizeof *pipeline);
     pdag_status status;
 
-    pipeline->network = model;
+    pdag_pipeline_add_net(pipeline, model);
     status = pdag_pipeline_finish(pipeline, opts);
     if (status != PDAG_OK) {
         pdag_pipeline_destroy(pipeline);
@@ -46,10 +66,15 @@ void pdag_pipeline_destroy(pdag_pipeline *pipeline)
 {
     if (pipeline == NULL)
         return;
-    if (pipeline->guided != NULL)
-        pipeline->guided->ops->destroy(pipeline->guided);
-    if (pipeline->network != NULL)
-        pipeline->network->ops->destroy(pipeline->network);
+    /* the last first: the others share weights with the first */
+    while (pipeline->n_nets > 0) {
+        pdag_pipeline_net *net = &pipeline->nets[--pipeline->n_nets];
+
+        if (net->guided != NULL)
+            net->guided->ops->destroy(net->guided);
+        net->network->ops->destroy(net->network);
+    }
+    free(pipeline->nets);
     pdag_clip_tokenizer_destroy(pipeline->tokenizer);
     pdag_clip_text_destroy(pipeline->text);
     pdag_autoencoder_kl_destroy(pipeline->vae);
@@ -57,15 +82,22 @@ void pdag_pipeline_destroy(pdag_pipeline *pipeline)
     free(pipeline);
 }
 
-/* The denoiser that evaluations go to. */
-static pdag_denoiser *active(const pdag_pipeline *pipeline)
+/* The denoiser that evaluations of a mix go to. */
+static pdag_denoiser *active(const pdag_pipeline *pipeline, size_t mix)
 {
-    return pipeline->guided != NULL ? pipeline->guided : pipeline->network;
+    const pdag_pipeline_net *net = &pipeline->nets[mix];
+
+    return net->guided != NULL ? net->guided : net->network;
 }
 
 size_t pdag_pipeline_cond_floats(const pdag_pipeline *pipeline)
 {
-    return active(pipeline)->cond_dim;
+    return active(pipeline, 0)->cond_dim;
+}
+
+size_t pdag_pipeline_n_mixes(const pdag_pipeline *pipeline)
+{
+    return pipeline->n_nets - 1;
 }
 
 static pdag_status encode_one(pdag_pipeline *pipeline, const char *prompt,
@@ -92,7 +124,7 @@ pdag_status pdag_pipeline_encode(pdag_pipeline *pipeline, const char *prompt,
         return pdag_error(PDAG_ERR_ARG,
                           "prompt: the model has no text encoder");
     ids = pdag_xcalloc(pipeline->n_tokens, sizeof *ids);
-    if (pipeline->guided != NULL) {
+    if (pipeline->nets[0].guided != NULL) {
         status = encode_one(pipeline, negative != NULL ? negative : "", ids,
                             cond_out);
         cond_out += pipeline->network->cond_dim;
@@ -104,25 +136,42 @@ pdag_status pdag_pipeline_encode(pdag_pipeline *pipeline, const char *prompt,
     return status;
 }
 
+/* A condition of a pipeline is one of each mix's network: [n_nets] pointers. */
 pdag_status pdag_pipeline_condition(pdag_pipeline *pipeline, const float *cond,
                                     pdag_condition **condition_out)
 {
-    pdag_denoiser *model = active(pipeline);
+    pdag_condition **all;
 
-    if (model->cond_dim == 0) {
+    if (pdag_pipeline_cond_floats(pipeline) == 0) {
         *condition_out = NULL;
         return PDAG_OK;
     }
-    return model->ops->condition_create(model, cond, condition_out);
+    all = pdag_xcalloc(pipeline->n_nets, sizeof *all);
+    for (size_t i = 0; i < pipeline->n_nets; i++) {
+        pdag_denoiser *model = active(pipeline, i);
+        pdag_status status = model->ops->condition_create(model, cond, &all[i]);
+
+        if (status != PDAG_OK) {
+            pdag_pipeline_condition_destroy(pipeline, (pdag_condition *)all);
+            return status;
+        }
+    }
+    *condition_out = (pdag_condition *)all;
+    return PDAG_OK;
 }
 
 void pdag_pipeline_condition_destroy(pdag_pipeline *pipeline,
                                      pdag_condition *condition)
 {
-    pdag_denoiser *model = active(pipeline);
+    pdag_condition **all = (pdag_condition **)condition;
 
-    if (condition != NULL)
-        model->ops->condition_destroy(model, condition);
+    for (size_t i = 0; all != NULL && i < pipeline->n_nets; i++) {
+        pdag_denoiser *model = active(pipeline, i);
+
+        if (all[i] != NULL)
+            model->ops->condition_destroy(model, all[i]);
+    }
+    free(all);
 }
 
 /* The extra cost of a model that is to behave like a slower one. */
@@ -138,11 +187,16 @@ static void sleep_ms(double ms)
 
 pdag_status pdag_pipeline_eval(pdag_pipeline *pipeline, size_t n,
                                const float *x, const float *t,
-                               const pdag_condition *condition, float *eps_out)
+                               const pdag_condition *condition, size_t mix,
+                               float *eps_out)
 {
-    pdag_denoiser *model = active(pipeline);
     const pdag_condition *const *cond = NULL;
+    pdag_denoiser *model;
 
+    if (mix >= pipeline->n_nets)
+        return pdag_error(PDAG_ERR_ARG, "mix %zu of the weights: there are %zu",
+                          mix, pipeline->n_nets);
+    model = active(pipeline, mix);
     if (model->cond_dim != 0) {
         if (n > pipeline->cond_room) {
             pipeline->cond = pdag_xrealloc((void *)pipeline->cond, n,
@@ -150,7 +204,7 @@ pdag_status pdag_pipeline_eval(pdag_pipeline *pipeline, size_t n,
             pipeline->cond_room = n;
         }
         for (size_t i = 0; i < n; i++)
-            pipeline->cond[i] = condition;
+            pipeline->cond[i] = ((pdag_condition *const *)condition)[mix];
         cond = pipeline->cond;
     }
     if (pipeline->opts.delay_ms > 0.0)

@@ -49,13 +49,48 @@ void pdag_pipeline_info_clear(pdag_pipeline_info *info); /* NULL is allowed */
 
 typedef struct pdag_pipeline pdag_pipeline;
 
+/** A LoRA file (models/lora.h) and its factor. */
+typedef struct pdag_lora_opts {
+    const char *path;
+    double scale;
+} pdag_lora_opts;
+
+/** A second set of weights of the network.  So et al. 2025 (PCM), section 3.3. */
+typedef struct pdag_pcm_opts {
+    const char *path; /* a LoRA file or a model directory; NULL: none */
+    bool features;    /* the scheduler mixes results, not this pipeline weights */
+    double scale;     /* of a LoRA */
+    size_t n_mixes;   /* of weights: 1 or more; with `features` not read, it is 1 */
+    const double *lambda; /* [n_mixes], of the mixes 1 .. n_mixes; read while
+                             loading; with `features` not read, it is 1 */
+} pdag_pcm_opts;
+
 typedef struct pdag_pipeline_opts {
     float guidance_scale;     /* 1: no guidance, one condition */
     size_t guidance_channels; /* 0: all */
     double delay_ms;          /* extra sleep per row of every evaluation */
+    size_t n_loras;
+    const pdag_lora_opts *loras; /* [n_loras], merged into every mix; read while
+                                    loading */
+    pdag_pcm_opts pcm;
 } pdag_pipeline_opts;
 
-/** Load all parts into `be`, which is borrowed and must outlive the pipeline. */
+/** Whether the LoRAs and the second weights of `opts` fit the model: headers and
+ *  configurations only, as inspect.  PDAG_ERR_INPUT, _FORMAT (keys that match
+ *  nothing, with their number and the first ten), _SHAPE, _UNSUPPORTED, _ARG. */
+pdag_status pdag_pipeline_check(const char *path,
+                                const pdag_pipeline_opts *opts);
+
+/** Load all parts into `be`, which is borrowed and must outlive the pipeline.
+ *  Mix 0 is the model with opts->loras; with opts->pcm mix i > 0 is
+ *
+ *      W0 + lambda[i - 1] scale dW             pcm.path is a LoRA file
+ *      W0 + lambda[i - 1] (W1 - W0)            pcm.path is a model directory
+ *
+ *  of the network (models/mix.h says how it is rounded); text encoder and
+ *  autoencoder are the model's.  Every mix is prepared here, once; weights that a
+ *  LoRA does not touch are shared by all.  A directory's network must have the
+ *  configuration of the model's, save with `features`. */
 pdag_status pdag_pipeline_load(const char *path, pdag_backend *be,
                                const pdag_pipeline_opts *opts,
                                pdag_pipeline **pipeline_out);
@@ -80,11 +115,16 @@ pdag_status pdag_pipeline_condition(pdag_pipeline *pipeline, const float *cond,
 void pdag_pipeline_condition_destroy(pdag_pipeline *pipeline,
                                      pdag_condition *condition);
 
-/** n rows of one sample; shapes as in denoiser.h; guided, delayed as asked.
- *  `condition` is NULL where cond_floats is 0. */
+/** Highest mix that eval() takes; 0 without opts->pcm. */
+size_t pdag_pipeline_n_mixes(const pdag_pipeline *pipeline);
+
+/** n rows of one sample with the weights of `mix`; shapes as in denoiser.h;
+ *  guided, delayed as asked.  `condition` is NULL where cond_floats is 0.
+ *  PDAG_ERR_ARG (no such mix). */
 pdag_status pdag_pipeline_eval(pdag_pipeline *pipeline, size_t n,
                                const float *x, const float *t,
-                               const pdag_condition *condition, float *eps_out);
+                               const pdag_condition *condition, size_t mix,
+                               float *eps_out);
 
 /** Final state [D] to picture, float32 [height][width][channels] in [0, 1] (not
  *  rounded).  PDAG_ERR_ARG where the model makes no pictures. */

@@ -7,30 +7,31 @@
 #include "models/pipeline_parts.h"
 #include "models/registry.h"
 
-/* Weights of the parts read so far. */
-typedef struct weight_sums {
-    uint64_t elements, bytes;
-} weight_sums;
-
-static void add_weights(const pdag_weights *weights, weight_sums *sums)
+static void add_weights(const pdag_weights *weights, pdag_loading *loading)
 {
-    sums->elements += pdag_weights_elements(weights);
-    sums->bytes += pdag_weights_bytes(weights);
+    loading->n_elements += pdag_weights_elements(weights);
+    loading->n_bytes += pdag_weights_bytes(weights);
 }
 
-static pdag_status load_text(const pdag_layout *layout, pdag_backend *be,
-                             weight_sums *sums, pdag_pipeline *pipeline)
+static pdag_status load_text(pdag_loading *loading, pdag_pipeline *pipeline)
 {
+    const pdag_layout *layout = loading->layout;
+    pdag_mix mix = {.part = PDAG_LORA_TEXT,
+                    .loras = loading->loras,
+                    .n_loras = loading->n_loras};
     pdag_builder b;
     size_t longest;
-    pdag_status status = pdag_builder_open(&b, layout->text_encoder,
-                                           PDAG_WEIGHTS_TRANSFORMERS, be);
+    pdag_status status =
+        pdag_builder_open(&b, layout->text_encoder, PDAG_WEIGHTS_TRANSFORMERS,
+                          loading->be);
 
     if (status == PDAG_OK) {
-        add_weights(b.weights, sums);
+        add_weights(b.weights, loading);
+        b.mix = loading->n_loras > 0 ? &mix : NULL;
         status = pdag_clip_text_load(&b, &pipeline->text);
     }
     pdag_builder_close(&b);
+    pdag_mix_release(&mix);
     if (status == PDAG_OK)
         status =
             pdag_clip_tokenizer_load(layout->tokenizer, &pipeline->tokenizer);
@@ -43,34 +44,55 @@ static pdag_status load_text(const pdag_layout *layout, pdag_backend *be,
     return PDAG_OK;
 }
 
-static pdag_status load_network(const pdag_layout *layout, pdag_backend *be,
-                                weight_sums *sums, pdag_pipeline *pipeline)
+pdag_status pdag_pipeline_load_network(pdag_loading *loading,
+                                       const char *folder, size_t n_tokens,
+                                       pdag_mix *mix, const pdag_denoiser *base,
+                                       pdag_denoiser **network_out)
 {
     const pdag_network_class *class;
     pdag_builder b;
     pdag_status status =
-        pdag_builder_open(&b, layout->network, PDAG_WEIGHTS_DIFFUSERS, be);
+        pdag_builder_open(&b, folder, PDAG_WEIGHTS_DIFFUSERS, loading->be);
 
     if (status == PDAG_OK) {
-        add_weights(b.weights, sums);
-        b.n_tokens = pipeline->n_tokens;
+        if (base == NULL)
+            add_weights(b.weights, loading);
+        b.n_tokens = n_tokens;
+        b.mix = mix;
+        b.base = base;
         status = pdag_network_find(&b.config, &class);
     }
     if (status == PDAG_OK)
-        status = class->load(&b, &pipeline->network);
+        status = class->load(&b, network_out);
     pdag_builder_close(&b);
     return status;
 }
 
-static pdag_status load_vae(const pdag_layout *layout, pdag_backend *be,
-                            weight_sums *sums, pdag_pipeline *pipeline)
+/* The network of mix 0: the model's own, with opts->loras. */
+static pdag_status load_network(pdag_loading *loading, pdag_pipeline *pipeline)
+{
+    pdag_mix mix = {.part = PDAG_LORA_NETWORK,
+                    .loras = loading->loras,
+                    .n_loras = loading->n_loras};
+    pdag_denoiser *network;
+    pdag_status status = pdag_pipeline_load_network(
+        loading, loading->layout->network, pipeline->n_tokens,
+        loading->n_loras > 0 ? &mix : NULL, NULL, &network);
+
+    pdag_mix_release(&mix);
+    if (status == PDAG_OK)
+        pdag_pipeline_add_net(pipeline, network);
+    return status;
+}
+
+static pdag_status load_vae(pdag_loading *loading, pdag_pipeline *pipeline)
 {
     pdag_builder b;
-    pdag_status status =
-        pdag_builder_open(&b, layout->vae, PDAG_WEIGHTS_DIFFUSERS, be);
+    pdag_status status = pdag_builder_open(
+        &b, loading->layout->vae, PDAG_WEIGHTS_DIFFUSERS, loading->be);
 
     if (status == PDAG_OK) {
-        add_weights(b.weights, sums);
+        add_weights(b.weights, loading);
         status = pdag_autoencoder_kl_load(&b, false, &pipeline->vae);
     }
     pdag_builder_close(&b);
@@ -131,21 +153,26 @@ static void set_picture(pdag_pipeline *pipeline)
 }
 
 /* All parts; without a backend they are only checked. */
-static pdag_status load_parts(const pdag_layout *layout, pdag_backend *be,
-                              weight_sums *sums, pdag_pipeline *pipeline)
+static pdag_status load_parts(pdag_loading *loading, pdag_pipeline *pipeline)
 {
-    pdag_status status = PDAG_OK;
+    const pdag_layout *layout = loading->layout;
+    pdag_status status = pdag_loading_open(loading);
 
-    if (layout->text_encoder != NULL)
-        status = load_text(layout, be, sums, pipeline);
+    if (status == PDAG_OK && layout->text_encoder != NULL)
+        status = load_text(loading, pipeline);
     if (status == PDAG_OK)
-        status = load_network(layout, be, sums, pipeline);
+        status = load_network(loading, pipeline);
+    if (status == PDAG_OK)
+        status = pdag_loading_check_used(loading);
+    if (status == PDAG_OK)
+        status = pdag_pipeline_load_mixes(loading, pipeline);
     if (status == PDAG_OK && layout->vae != NULL)
-        status = load_vae(layout, be, sums, pipeline);
+        status = load_vae(loading, pipeline);
     if (status == PDAG_OK)
         status = check_fit(layout, pipeline);
     if (status == PDAG_OK)
         set_picture(pipeline);
+    pdag_loading_close(loading);
     return status;
 }
 
@@ -154,14 +181,14 @@ pdag_status pdag_pipeline_load(const char *path, pdag_backend *be,
                                pdag_pipeline **pipeline_out)
 {
     pdag_pipeline *pipeline;
-    weight_sums sums = {0, 0};
     pdag_layout layout;
+    pdag_loading loading = {.layout = &layout, .be = be, .opts = opts};
     pdag_status status = pdag_layout_read(path, &layout);
 
     if (status != PDAG_OK)
         return status;
     pipeline = pdag_xcalloc(1, sizeof *pipeline);
-    status = load_parts(&layout, be, &sums, pipeline);
+    status = load_parts(&loading, pipeline);
     if (status == PDAG_OK)
         status = pdag_pipeline_finish(pipeline, opts);
     pdag_layout_clear(&layout);
@@ -173,9 +200,10 @@ pdag_status pdag_pipeline_load(const char *path, pdag_backend *be,
     return PDAG_OK;
 }
 
-static void fill_info(const pdag_layout *layout, const weight_sums *sums,
+static void fill_info(const pdag_loading *loading,
                       const pdag_pipeline *pipeline, pdag_pipeline_info *info)
 {
+    const pdag_layout *layout = loading->layout;
     const pdag_denoiser *network = pipeline->network;
 
     memset(info, 0, sizeof *info);
@@ -196,27 +224,42 @@ static void fill_info(const pdag_layout *layout, const weight_sums *sums,
     info->picture_channels = pipeline->picture_channels;
     info->cond_dim = network->cond_dim;
     info->n_tokens = pipeline->n_tokens;
-    info->n_parameters = sums->elements;
-    info->weight_bytes = sums->bytes;
+    info->n_parameters = loading->n_elements;
+    info->weight_bytes = loading->n_bytes;
 }
 
-pdag_status pdag_pipeline_inspect(const char *path,
-                                  pdag_pipeline_info *info_out)
+/* Load without a backend; info_out may be NULL. */
+static pdag_status check(const char *path, const pdag_pipeline_opts *opts,
+                         pdag_pipeline_info *info_out)
 {
     pdag_pipeline *pipeline;
-    weight_sums sums = {0, 0};
     pdag_layout layout;
+    pdag_loading loading = {.layout = &layout, .opts = opts};
     pdag_status status = pdag_layout_read(path, &layout);
 
     if (status != PDAG_OK)
         return status;
     pipeline = pdag_xcalloc(1, sizeof *pipeline);
-    status = load_parts(&layout, NULL, &sums, pipeline);
-    if (status == PDAG_OK)
-        fill_info(&layout, &sums, pipeline, info_out);
+    status = load_parts(&loading, pipeline);
+    if (status == PDAG_OK && info_out != NULL)
+        fill_info(&loading, pipeline, info_out);
     pdag_layout_clear(&layout);
     pdag_pipeline_destroy(pipeline);
     return status;
+}
+
+pdag_status pdag_pipeline_inspect(const char *path,
+                                  pdag_pipeline_info *info_out)
+{
+    const pdag_pipeline_opts plain = {.guidance_scale = 1.0f};
+
+    return check(path, &plain, info_out);
+}
+
+pdag_status pdag_pipeline_check(const char *path,
+                                const pdag_pipeline_opts *opts)
+{
+    return check(path, opts, NULL);
 }
 
 void pdag_pipeline_info_clear(pdag_pipeline_info *info)

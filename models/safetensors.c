@@ -313,6 +313,14 @@ uint64_t pdag_safetensors_bytes(const pdag_safetensors *file)
     return (uint64_t)file->map_bytes;
 }
 
+const char *pdag_safetensors_metadata(const pdag_safetensors *file,
+                                      const char *key)
+{
+    const json_t *all = json_object_get(file->header, "__metadata__");
+
+    return json_string_value(json_object_get(all, key));
+}
+
 size_t pdag_safetensors_count(const pdag_safetensors *file)
 {
     return file->n_views;

@@ -32,6 +32,10 @@ void pdag_safetensors_close(pdag_safetensors *file); /* NULL is allowed */
 const char *pdag_safetensors_path(const pdag_safetensors *file);
 uint64_t pdag_safetensors_bytes(const pdag_safetensors *file); /* of the file */
 
+/** A text of the header's __metadata__, borrowed; NULL: there is none. */
+const char *pdag_safetensors_metadata(const pdag_safetensors *file,
+                                      const char *key);
+
 /** The data of a tensor were copied and are not read again: its pages need not
  *  stay in memory. */
 void pdag_safetensors_release(pdag_safetensors *file,

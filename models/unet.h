@@ -86,6 +86,7 @@ typedef struct pdag_unet {
     pdag_backend *be; /* borrowed */
     pdag_weight_list weights;
     pdag_workspace ws;
+    pdag_workspace *room; /* `ws`, or that of the network it shares with */
     pdag_time time;
     pdag_kv_layers kv_layers;
     pdag_conv conv_in, conv_out;

@@ -1,6 +1,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/fatal.h"
 #include "base/mem.h"
 #include "models/unet.h"
 
@@ -296,6 +297,14 @@ pdag_status pdag_unet_load(pdag_builder *b, const pdag_unet_config *config,
     unet->be = b->be;
     unet->weights.be = b->be;
     unet->ws.be = b->be;
+    unet->room = &unet->ws;
+    if (b->base != NULL) {
+        const pdag_unet *base = (const pdag_unet *)b->base;
+
+        PDAG_ASSERT(b->base->ops == ops);
+        unet->weights.base = &base->weights;
+        unet->room = base->room;
+    }
     b->list = &unet->weights;
     status = build_all(b, unet);
     if (status == PDAG_OK)

@@ -178,7 +178,7 @@ pdag_status pdag_unet_eval(pdag_denoiser *model, size_t n, const float *x,
 
     if (n == 0)
         return PDAG_OK;
-    pdag_pass_begin(&pass, &unet->ws, n);
+    pdag_pass_begin(&pass, unet->room, n);
     if (model->cond_dim > 0) {
         if (n > unet->kv_room) {
             unet->kv = pdag_xrealloc((void *)unet->kv, n, sizeof *unet->kv);
@@ -196,7 +196,7 @@ pdag_status pdag_unet_condition_create(pdag_denoiser *model, const float *cond,
 {
     pdag_unet *unet = (pdag_unet *)model;
     size_t width = unet->config.cross_dim;
-    pdag_pass pass = {.be = unet->be, .ws = &unet->ws, .rows = 1};
+    pdag_pass pass = {.be = unet->be, .ws = unet->room, .rows = 1};
     pdag_kv *kv;
 
     PDAG_TRY(pdag_kv_create(&pass, &unet->kv_layers, model->cond_dim / width,

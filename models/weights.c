@@ -305,7 +305,7 @@ void pdag_weights_release(pdag_weights *weights, const pdag_tensor_view *view)
     entry *found = find_exact(weights, view->name);
 
     if (found != NULL)
-        pdag_safetensors_release(found->file, view);
+        pdag_safetensors_release(found->file, found->view);
 }
 
 const char *pdag_weights_path(const pdag_weights *weights)

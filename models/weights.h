@@ -36,7 +36,7 @@ void pdag_weights_close(pdag_weights *weights); /* NULL is allowed */
 const pdag_tensor_view *pdag_weights_find(pdag_weights *weights,
                                           const char *name);
 
-/** pdag_safetensors_release() for a view that find() gave. */
+/** pdag_safetensors_release() for a view that find() gave, or one of its name. */
 void pdag_weights_release(pdag_weights *weights, const pdag_tensor_view *view);
 
 /** First file's path (of the shards: the index), for messages. */

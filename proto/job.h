@@ -115,6 +115,10 @@ pdag_status pdag_job_read(const char *path, size_t n_set,
                           const char *const *set, pdag_job **job_out);
 void pdag_job_destroy(pdag_job *job); /* NULL is allowed */
 
+/** lambda(k) of the rounds 0 .. n - 1 in which it is over 0, falling; malloc'ed,
+ *  NULL and 0 without pcm.  Resolved jobs. */
+double *pdag_job_lambdas(const pdag_job *job, size_t *n_out);
+
 /** What the defaults need to know of the model. */
 typedef struct pdag_job_facts {
     bool has_text, has_classes, is_latent;

@@ -38,7 +38,7 @@ const pdag_job_field pdag_job_fields[] = {
      .meaning = "extra time of every evaluation (a sleep), for scheduling "
                 "benchmarks and fault tests"},
     {"model.lora", .kind = PDAG_JOB_LORAS, AT(model.lora), .low = -100,
-     .high = 100, NOT_YET,
+     .high = 100,
      .meaning = "LoRA files added to the network, each with `path` and `scale` "
                 "(default 1); `--set model.lora=PATH@0.7`"},
     {"gaussian.shape", .kind = PDAG_JOB_INTS, AT(gaussian.shape), .low = 1,
@@ -158,18 +158,18 @@ const pdag_job_field pdag_job_fields[] = {
      .fallback_text = "false",
      .meaning = "`solver.variance` is measured on the sample's own first round "
                 "instead"},
-    {"pcm.path", PATH(pcm.path), NOT_YET,
+    {"pcm.path", PATH(pcm.path),
      .meaning = "Picard-consistency model: a LoRA file (`mixing` `weights`) or "
                 "a model directory"},
     {"pcm.stiffness", ABOVE(pcm.stiffness, 0, 1000, ""), .fallback = "1",
-     NOT_YET, .meaning = "lambda(k) = max(0, 1 - stiffness k / rounds)"},
-    {"pcm.rounds", INT(pcm.rounds, 1, 10000, "count"), NOT_YET,
-     .fallback_text = "K of the model",
+     .meaning = "lambda(k) = max(0, 1 - stiffness k / rounds)"},
+    {"pcm.rounds", INT(pcm.rounds, 1, 10000, "count"),
+     .fallback = "1",
      .meaning = "K, rounds that the model was trained for"},
     {"pcm.mixing", CHOICE(pcm.mixing, "weights features"),
-     .fallback = "weights", NOT_YET,
+     .fallback = "weights",
      .meaning = "what is mixed by lambda"},
-    {"pcm.scale", REAL(pcm.scale, -100, 100, ""), .fallback = "1", NOT_YET,
+    {"pcm.scale", REAL(pcm.scale, -100, 100, ""), .fallback = "1",
      .meaning = "of the LoRA"},
     {"prompt", .kind = PDAG_JOB_TEXTS, AT(prompt), .fallback_text = "\"\"",
      .meaning = "one sample for each, cycled over `samples`"},

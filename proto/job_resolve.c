@@ -1,11 +1,14 @@
 #include "proto/job_fields.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
 
+/* Rounds with weights of their own. */
+#define MAX_PCM_ROUNDS 64
 /* Largest state of the oracle: its means take modes * D floats. */
 #define MAX_GAUSSIAN_FLOATS ((int64_t)1 << 28)
 
@@ -136,6 +139,62 @@ static void fill_policy(pdag_job *job)
     fill(&job->policy, looks_ahead ? "barrier" : "dataflow");
 }
 
+/* Rounds k >= 0 with lambda(k) > 0; a real number, since it may be any. */
+static double rounds_with_pcm(const pdag_job *job)
+{
+    return ceil((double)job->pcm.rounds / job->pcm.stiffness);
+}
+
+double *pdag_job_lambdas(const pdag_job *job, size_t *n_out)
+{
+    double *lambda;
+    size_t n = 0;
+
+    *n_out = 0;
+    if (!job->pcm.present)
+        return NULL;
+    lambda = pdag_xcalloc((size_t)rounds_with_pcm(job) + 1, sizeof *lambda);
+    for (;; n++) {
+        double share = (double)n / (double)job->pcm.rounds;
+        double next = 1.0 - job->pcm.stiffness * share;
+
+        if (!(next > 0.0))
+            break;
+        lambda[n] = next;
+    }
+    *n_out = n;
+    return lambda;
+}
+
+/* The tail must be the base's: only then is the end the sequential sampler's. */
+static pdag_status check_pcm(const pdag_job *job)
+{
+    double rounds;
+
+    if (!job->pcm.present)
+        return PDAG_OK;
+    if (job->pcm.path[0] == '\0')
+        return pdag_error(PDAG_ERR_ARG, "pcm.path: required with pcm (a LoRA file "
+                          "or a model directory)");
+    if (strcmp(job->solver.method, "sequential") == 0 ||
+        strcmp(job->solver.method, "newton") == 0)
+        return pdag_error(PDAG_ERR_ARG, "pcm: not with solver.method %s",
+                          job->solver.method);
+    rounds = rounds_with_pcm(job);
+    if (rounds > MAX_PCM_ROUNDS)
+        return pdag_error(PDAG_ERR_ARG, "pcm.stiffness: %g: with pcm.rounds "
+                          "%" PRId64 " lambda would reach 0 after %.0f rounds, "
+                          "and weights are prepared for %d at most",
+                          job->pcm.stiffness, job->pcm.rounds, rounds,
+                          MAX_PCM_ROUNDS);
+    if (job->solver.max_rounds > 0 && (double)job->solver.max_rounds <= rounds)
+        return pdag_error(PDAG_ERR_ARG, "solver.max_rounds: %" PRId64 ": expected "
+                          "over %.0f, since lambda is over 0 until then "
+                          "(pcm.rounds, pcm.stiffness)",
+                          job->solver.max_rounds, rounds);
+    return PDAG_OK;
+}
+
 /* At least two blocks for each of eight workers, so that a late one costs
    little (N = 50: 17 blocks of 3 rows); at most 16 rows, since a larger batch
    only takes more memory. */
@@ -218,6 +277,10 @@ pdag_status pdag_job_resolve(pdag_job *job, const pdag_job_facts *facts)
         job->samples = default_samples(job);
     if (job->block_rows < 1)
         job->block_rows = default_block_rows(job->sampler.steps);
+    if (job->pcm.present && job->pcm.rounds < 1)
+        job->pcm.rounds = 1;
     status = check_solver(job);
+    if (status == PDAG_OK)
+        status = check_pcm(job);
     return status == PDAG_OK ? check_facts(job, facts) : status;
 }

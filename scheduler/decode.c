@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "graph/loops.h"
 #include "scheduler/inflight.h"
 #include "scheduler/sample.h"
 
@@ -21,7 +22,7 @@ typedef struct batch {
 static pdag_status send_state(batch *b, int peer)
 {
     size_t bytes = b->setup->dim * sizeof(float);
-    pdag_flight flight = {.node = {PDAG_MSG_DECODE, (uint32_t)b->n_sent, 0, 0},
+    pdag_flight flight = {.node = {PDAG_MSG_DECODE, (uint32_t)b->n_sent, 0, 0, 0},
                           .n_rows = 1, .sent = pdag_seconds()};
     pdag_msg *msg;
     pdag_status status = pdag_msg_create(PDAG_MSG_DECODE, bytes, &msg);
@@ -47,6 +48,11 @@ static pdag_status take(batch *b, int peer, const pdag_msg *msg)
                               ? (pdag_status)msg->header.status : PDAG_ERR_COMM,
                           "decoding: %.*s", (int)msg->header.payload_bytes,
                           (const char *)pdag_msg_payload_const(msg));
+    if (msg->header.kind == PDAG_MSG_LOST && b->worker[peer - 1].n_flights == 0) {
+        b->worker[peer - 1].info.lost = true;
+        b->setup->before->worker[peer - 1].lost = true;
+        return PDAG_OK;
+    }
     if (msg->header.kind == PDAG_MSG_GONE || msg->header.kind == PDAG_MSG_LOST)
         return pdag_error(PDAG_ERR_LOST, "a worker left while decoding");
     if (msg->header.kind == PDAG_MSG_READY) {
@@ -62,7 +68,7 @@ static pdag_status take(batch *b, int peer, const pdag_msg *msg)
         return pdag_error(PDAG_ERR_COMM, "picture of %llu bytes, expected %zu",
                           (unsigned long long)msg->header.payload_bytes,
                           floats * sizeof(float));
-    if (!pdag_sample_all_finite(floats, pdag_msg_payload_const(msg)))
+    if (!pdag_loop_all_finite(floats, pdag_msg_payload_const(msg)))
         return pdag_error(PDAG_ERR_NAN, "the decoder's output is not finite");
     pdag_inflight_measure(&b->worker[peer - 1], &flight, msg->header.seconds,
                           pdag_seconds());

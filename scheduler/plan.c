@@ -71,6 +71,19 @@ static pdag_status choose_policy(const pdag_run_setup *setup,
     return PDAG_OK;
 }
 
+/* lambda(k), and room for the rounds that the sampler needs after it. */
+static void fill_mixing(const pdag_job *job, pdag_sample_plan *plan)
+{
+    size_t most = plan->transition->n_rows;
+
+    plan->lambda = pdag_job_lambdas(job, &plan->n_lambda);
+    plan->features = job->pcm.present && strcmp(job->pcm.mixing, "features") == 0;
+    most += plan->n_lambda;
+    plan->max_rounds = (size_t)job->solver.max_rounds;
+    if (plan->max_rounds == 0 || plan->max_rounds > most)
+        plan->max_rounds = most;
+}
+
 static void fill_opts(const pdag_run_setup *setup, pdag_sample_plan *plan)
 {
     const pdag_transition *tr = plan->transition;
@@ -151,9 +164,6 @@ pdag_status pdag_sample_plan_create(const pdag_run_setup *setup,
     if (plan.solver->max_window > 0 &&
         plan.window_width > plan.solver->max_window)
         plan.window_width = plan.solver->max_window;
-    plan.max_rounds = (size_t)job->solver.max_rounds;
-    if (plan.max_rounds == 0 || plan.max_rounds > n)
-        plan.max_rounds = n;
     status = parse_words(job, &plan);
     if (status == PDAG_OK)
         status = check(&plan);
@@ -163,6 +173,7 @@ pdag_status pdag_sample_plan_create(const pdag_run_setup *setup,
         status = fill_statistics(setup, &plan);
     if (status != PDAG_OK)
         return status;
+    fill_mixing(job, &plan);
     plan.gain = pdag_xcalloc(n, sizeof *plan.gain);
     fill_opts(setup, &plan);
     plan.scale = pdag_xcalloc(n + 1, sizeof *plan.scale);
@@ -183,6 +194,7 @@ pdag_status pdag_sample_plan_create(const pdag_run_setup *setup,
 void pdag_sample_plan_clear(pdag_sample_plan *plan)
 {
     free(plan->gain);
+    free(plan->lambda);
     free(plan->scale);
     free(plan->slope);
     free(plan->made_statistics);

@@ -10,7 +10,9 @@ static bool comes_before(const pdag_node *a, const pdag_node *b)
         return a->sample < b->sample;
     if (a->round != b->round)
         return a->round < b->round;
-    return a->block < b->block;
+    if (a->block != b->block)
+        return a->block < b->block;
+    return a->mix < b->mix;
 }
 
 static void swap(pdag_ready *ready, size_t i, size_t j)

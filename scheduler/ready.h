@@ -16,6 +16,7 @@ extern "C" {
 typedef struct pdag_node {
     pdag_msg_kind kind; /* ENCODE, TASK or DECODE */
     uint32_t sample, round, block;
+    uint32_t mix; /* TASK: which weights, see pdag_msg_header */
 } pdag_node;
 
 /** A binary heap; zero-initialised is empty. */

@@ -6,8 +6,11 @@
 
 /* scheduler/release.c: the end of a run, with or without one before it. */
 
-/* A hung worker is told to stop too, but the others' user does not wait for it. */
+/* A hung worker is told to stop too, but the others' user does not wait for it; one
+   that has nothing to do answers at once, or has been stopped. */
 #define HUNG_SECONDS 1.0
+#define IDLE_SECONDS 10.0
+#define LOADING_SECONDS 30.0 /* its model, which others have done */
 
 typedef struct leaving {
     pdag_comm *comm;
@@ -34,22 +37,29 @@ static void note_gone(leaving *l, int peer, const pdag_msg *msg)
                sizeof(pdag_worker_stats));
 }
 
-/* The first that has not gone; whether all of those were hung before. */
-static int first_silent(const leaving *l, bool *all_hung_out)
+/* The first that has not gone, and for how long the last of those may be silent. */
+static int first_silent(const leaving *l, double seconds, double *patience_out)
 {
     int first = 0;
 
-    *all_hung_out = true;
+    *patience_out = 0.0;
     for (int peer = 1; peer <= l->comm->n_workers; peer++) {
         const pdag_worker_info *info = info_of(l, peer);
+        double patience = info == NULL   ? seconds
+                          : info->hung   ? HUNG_SECONDS
+                          : info->busy   ? seconds
+                          : info->ready  ? IDLE_SECONDS
+                                         : LOADING_SECONDS;
 
         if (l->gone[peer - 1])
             continue;
         if (first == 0)
             first = peer;
-        if (info == NULL || !info->hung)
-            *all_hung_out = false;
+        if (patience > *patience_out)
+            *patience_out = patience;
     }
+    if (*patience_out > seconds)
+        *patience_out = seconds;
     return first;
 }
 
@@ -75,10 +85,8 @@ static pdag_status wait_for_all(leaving *l, double seconds)
     pdag_status status = PDAG_OK;
 
     while (status == PDAG_OK && l->n_gone < l->comm->n_workers) {
-        bool all_hung;
-        int silent = first_silent(l, &all_hung);
-        double patience = all_hung && seconds > HUNG_SECONDS ? HUNG_SECONDS
-                                                             : seconds;
+        double patience;
+        int silent = first_silent(l, seconds, &patience);
         double left = began + patience - pdag_seconds();
         int peer;
         pdag_msg *msg;
@@ -87,9 +95,12 @@ static pdag_status wait_for_all(leaving *l, double seconds)
         if (status != PDAG_OK)
             break;
         if (msg == NULL)
-            return pdag_error(PDAG_ERR_COMM, "worker %d of %d did not answer for "
-                              "%g seconds after the end", silent,
-                              l->comm->n_workers, patience);
+            return pdag_error(PDAG_ERR_COMM, "worker %d of %d%s%s did not answer "
+                              "for %g seconds after the end", silent,
+                              l->comm->n_workers,
+                              info_of(l, silent) != NULL ? " on " : "",
+                              info_of(l, silent) != NULL
+                                  ? info_of(l, silent)->host : "", patience);
         if (msg->header.kind == PDAG_MSG_GONE)
             note_gone(l, peer, msg);
         else if (msg->header.kind == PDAG_MSG_LOST)

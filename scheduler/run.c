@@ -77,8 +77,10 @@ static void describe_run(const pdag_run *r, pdag_run_result *result)
     result->stop = r->unfinished_samples > 0 ? PDAG_STOPPED_STOPPED : r->worst;
     result->n_workers = (size_t)r->n_workers;
     result->worker = pdag_xcalloc((size_t)r->n_workers, sizeof *result->worker);
-    for (int w = 0; w < r->n_workers; w++)
+    for (int w = 0; w < r->n_workers; w++) {
         result->worker[w] = r->worker[w].info;
+        result->worker[w].busy = r->worker[w].n_flights > 0;
+    }
     result->reproducible = one_kind(r);
     result->resumed_samples = r->resumed_samples;
     result->seconds_load = r->first_ready > 0.0 ? r->first_ready - r->began
@@ -186,6 +188,7 @@ pdag_status pdag_scheduler_run(const pdag_run_setup *setup, pdag_comm *comm,
                                pdag_run_result *result_out)
 {
     bool asked = false;
+    bool begun;
     pdag_run r;
     pdag_status status;
 
@@ -193,13 +196,15 @@ pdag_status pdag_scheduler_run(const pdag_run_setup *setup, pdag_comm *comm,
     status = run_create(setup, comm, &r);
     if (status != PDAG_OK)
         return status;
-    if (setup->resume != NULL)
-        status = pdag_run_resume(&r);
+    /* The first checkpoint says whose the folder is; what could not be resumed is
+       not saved over what it should have been resumed from. */
+    status = setup->resume != NULL ? pdag_run_resume(&r) : pdag_run_save(&r, false);
+    begun = status == PDAG_OK;
     while (status == PDAG_OK && r.unfinished_samples > 0 && !asked) {
         status = turn(&r);
         asked = is_asked_to_stop(&r);
     }
-    if (r.unfinished_samples > 0)
+    if (r.unfinished_samples > 0 && begun)
         status = stop(&r, status);
     describe_run(&r, result_out);
     run_destroy(&r);

@@ -127,6 +127,7 @@ typedef struct pdag_worker_info {
     bool ready;
     bool hung; /* has let a deadline pass, and not answered since */
     bool lost; /* its process is dead */
+    bool busy; /* at the end of a run: it has a task */
     pdag_worker_stats stats;
 } pdag_worker_info;
 
@@ -166,7 +167,8 @@ pdag_status pdag_scheduler_decode(const pdag_run_setup *setup, pdag_comm *comm,
 /** Send STOP with the exit status to all workers and take what they still send
  *  until each has said GONE (whose counters go into `result`, which may be NULL)
  *  or is lost, or `seconds` are over: then PDAG_ERR_COMM, naming a silent worker.
- *  Workers that `result` calls hung are not waited for longer than a second. */
+ *  Workers that `result` calls hung are not waited for longer than a second, those
+ *  without work not longer than ten. */
 pdag_status pdag_run_stop_workers(pdag_comm *comm, int exit_status,
                                   double seconds, pdag_run_result *result);
 

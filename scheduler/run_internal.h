@@ -40,12 +40,15 @@ typedef struct pdag_run {
     double began;
     double first_ready; /* when a worker first was, or 0 */
     double saved;       /* when the last checkpoint was taken */
+    double watched;     /* when the workers were looked at last */
     double all_silent;  /* since when nobody can work, or 0 */
     size_t n_told_ready, n_told_flying; /* of the last QUEUE event */
     size_t n_in_phase[PDAG_ENDED];   /* samples there now */
     double phase_opened[PDAG_ENDED]; /* when the first of them came */
     double phase_seconds[PDAG_ENDED]; /* during which any sample was there */
     pdag_stop_reason worst;
+    bool hashed;        /* `inputs` are known: of noise, start and statistics */
+    uint64_t inputs[3];
     bool other_device; /* the part before a resume was on another kind */
     size_t resumed_samples;
 } pdag_run;
@@ -63,7 +66,7 @@ pdag_status pdag_run_go_on(pdag_run *run, size_t index);
 pdag_status pdag_run_finish_sample(pdag_run *run, size_t index);
 void pdag_run_enter_phase(pdag_run *run, pdag_slot *slot, pdag_phase next);
 void pdag_run_push(pdag_run *run, pdag_msg_kind kind, size_t sample,
-                   uint32_t round, size_t block);
+                   uint32_t round, size_t block, size_t mix);
 /** Whether the node's result is still wanted. */
 bool pdag_run_wants(const pdag_run *run, const pdag_node *node);
 const char *pdag_run_text_for(const pdag_text_list *list, size_t index);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "graph/loops.h"
 #include "scheduler/run_internal.h"
 
 /* scheduler/run_receive.c: what workers say, and what it means when they do not. */
@@ -13,6 +14,7 @@
 #define PATIENCE 20.0
 #define PATIENCE_WITH_OTHERS 200.0
 #define LEAST_PATIENCE_SECONDS 30.0
+#define WATCH_SECONDS 0.02 /* between two looks at all workers */
 
 static pdag_status worker_failed(const pdag_run *r, int peer, const pdag_msg *msg)
 {
@@ -52,7 +54,7 @@ static pdag_status keep_floats(const pdag_msg *msg, size_t floats,
     void *memory;
     pdag_status status = check_floats(msg, floats);
 
-    if (status == PDAG_OK && !pdag_sample_all_finite(floats, values))
+    if (status == PDAG_OK && !pdag_loop_all_finite(floats, values))
         status = pdag_error(PDAG_ERR_NAN, "sample %u: the %s's output is not "
                             "finite", msg->header.sample, whose);
     if (status == PDAG_OK)
@@ -146,7 +148,7 @@ static pdag_status take_result(pdag_run *r, const pdag_node *node,
                                    s->sample, node->round, node->block, &first));
     if (status == PDAG_OK)
         status = pdag_sample_result_in(s->sample, node->round, node->block,
-                                       pdag_msg_payload_const(msg));
+                                       node->mix, pdag_msg_payload_const(msg));
     if (status == PDAG_OK)
         status = advance_blocks(r, node);
     /* A sample that broke is reported like one that ended; the cause stays the
@@ -218,9 +220,26 @@ static pdag_status result_in(pdag_run *r, int peer, const pdag_msg *msg)
     pdag_inflight_measure(&r->worker[peer - 1], &flight, msg->header.seconds,
                           pdag_seconds());
     count_task(&r->worker[peer - 1].info.stats, &flight, msg);
-    wanted = pdag_run_wants(r, &flight.node);
+    /* A probe has the node of the one before it: only an answer to the last
+       question is one. */
+    wanted = pdag_run_wants(r, &flight.node) &&
+             !(flight.given_up && r->plan.solver->probes);
     tell_task(r, peer, &flight, msg, wanted);
     return wanted ? take_result(r, &flight.node, msg) : PDAG_OK;
+}
+
+/* A failure counts unless it is of a task that nobody waits for any more. */
+static pdag_status fail_in(pdag_run *r, int peer, const pdag_msg *msg)
+{
+    pdag_flight flight;
+
+    if (msg->header.task != 0 && msg->header.job != r->setup->run_number)
+        return PDAG_OK; /* of a run before */
+    if (msg->header.task != 0 &&
+        pdag_inflight_remove(&r->worker[peer - 1], &msg->header, &flight) &&
+        flight.given_up)
+        return PDAG_OK; /* it stays hung: what it is given would fail again */
+    return worker_failed(r, peer, msg);
 }
 
 /* Workers that are no more, or silent. */
@@ -299,12 +318,11 @@ static double patience_with(const pdag_run *r, int peer)
                                     flight->node.kind, flight->n_rows);
     if (expected <= 0.0)
         return 0.0;
-    for (int i = 0; i < r->n_workers; i++) {
+    for (int i = 0; i < r->n_workers && !own_kind; i++) {
         const pdag_worker *other = &r->worker[i];
 
-        own_kind = own_kind ||
-                   (other->pace[0].n > 0 &&
-                    strcmp(other->info.device, w->info.device) == 0);
+        own_kind = other->pace[0].n > 0 &&
+                   strcmp(other->info.device, w->info.device) == 0;
     }
     seconds = (own_kind ? PATIENCE : PATIENCE_WITH_OTHERS) * expected;
     return seconds > LEAST_PATIENCE_SECONDS ? seconds : LEAST_PATIENCE_SECONDS;
@@ -334,8 +352,11 @@ pdag_status pdag_run_watch(pdag_run *r)
     double now = pdag_seconds();
     double longest = 0.0;
 
-    if (r->n_workers == 1) /* nobody else could do it */
+    /* Nobody else could do it, and this process's own thread does not die alone. */
+    if ((r->n_workers == 1 && r->setup->first_rank == 0) ||
+        now - r->watched < WATCH_SECONDS)
         return PDAG_OK;
+    r->watched = now;
     for (int peer = 1; peer <= r->n_workers; peer++) {
         pdag_worker *w = &r->worker[peer - 1];
         double patience;
@@ -378,7 +399,7 @@ static pdag_status take_message(pdag_run *r, int peer, const pdag_msg *msg)
         worker_ready(r, peer, msg);
         return PDAG_OK;
     case PDAG_MSG_FAIL:
-        return worker_failed(r, peer, msg);
+        return fail_in(r, peer, msg);
     case PDAG_MSG_RESULT:
         return result_in(r, peer, msg);
     case PDAG_MSG_LOST:

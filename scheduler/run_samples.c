@@ -28,9 +28,10 @@ void pdag_run_enter_phase(pdag_run *r, pdag_slot *s, pdag_phase next)
 }
 
 void pdag_run_push(pdag_run *r, pdag_msg_kind kind, size_t sample, uint32_t round,
-                   size_t block)
+                   size_t block, size_t mix)
 {
-    pdag_node node = {kind, (uint32_t)sample, round, (uint32_t)block};
+    pdag_node node = {kind, (uint32_t)sample, round, (uint32_t)block,
+                      (uint32_t)mix};
 
     pdag_ready_push(&r->ready, node);
 }
@@ -44,7 +45,7 @@ bool pdag_run_wants(const pdag_run *r, const pdag_node *node)
     if (node->kind == PDAG_MSG_DECODE)
         return s->phase == PDAG_DECODING;
     return s->phase == PDAG_SAMPLING &&
-           pdag_sample_expects(s->sample, node->round, node->block);
+           pdag_sample_expects(s->sample, node->round, node->block, node->mix);
 }
 
 typedef struct ready_of {
@@ -52,11 +53,12 @@ typedef struct ready_of {
     size_t sample;
 } ready_of;
 
-static void push_task(void *user, size_t round, size_t block)
+static void push_task(void *user, size_t round, size_t block, size_t mix)
 {
     ready_of *of = user;
 
-    pdag_run_push(of->run, PDAG_MSG_TASK, of->sample, (uint32_t)round, block);
+    pdag_run_push(of->run, PDAG_MSG_TASK, of->sample, (uint32_t)round, block,
+                  mix);
 }
 
 pdag_status pdag_run_go_on(pdag_run *r, size_t index)
@@ -72,7 +74,7 @@ pdag_status pdag_run_go_on(pdag_run *r, size_t index)
     if (r->setup->picture_floats == 0)
         return pdag_run_finish_sample(r, index);
     pdag_run_enter_phase(r, s, PDAG_DECODING);
-    pdag_run_push(r, PDAG_MSG_DECODE, index, PDAG_LAST_ROUND, 0);
+    pdag_run_push(r, PDAG_MSG_DECODE, index, PDAG_LAST_ROUND, 0, 0);
     return PDAG_OK;
 }
 
@@ -104,7 +106,7 @@ static pdag_status open_sample(pdag_run *r, size_t index)
 
     if (r->setup->has_text) {
         pdag_run_enter_phase(r, &r->slot[index], PDAG_ENCODING);
-        pdag_run_push(r, PDAG_MSG_ENCODE, index, 0, 0);
+        pdag_run_push(r, PDAG_MSG_ENCODE, index, 0, 0, 0);
         return PDAG_OK;
     }
     status = pdag_run_begin_sampling(r, index);

@@ -33,6 +33,45 @@ static pdag_status put(pdag_checkpoint *cp, const char *name,
     return status;
 }
 
+/* Of what the job reads besides the model: a run does not go on with another first
+   guess than it began with. */
+static uint64_t hash_floats(uint64_t hash, const float *values, size_t n)
+{
+    const unsigned char *bytes = (const unsigned char *)values;
+
+    for (size_t i = 0; values != NULL && i < n * sizeof *values; i++)
+        hash = (hash ^ bytes[i]) * 1099511628211ull; /* FNV-1a */
+    return hash;
+}
+
+static void hash_inputs(const pdag_run *r, uint64_t hash_out[3])
+{
+    const pdag_run_setup *setup = r->setup;
+    size_t states = r->n_samples * (setup->transition->n_rows + 1);
+    uint64_t basis = 14695981039346656037ull;
+
+    hash_out[0] = hash_floats(basis, setup->noise, r->n_samples * setup->dim);
+    hash_out[1] = hash_floats(basis, setup->start, states * setup->dim);
+    hash_out[2] = hash_floats(basis, setup->statistics, 2 * setup->dim);
+}
+
+static pdag_status check_inputs(const pdag_run *r)
+{
+    static const char *const field[3] = {"noise", "solver.start_from",
+                                         "solver.statistics"};
+    uint64_t ours[3];
+    uint64_t theirs[3];
+    pdag_status status = pdag_checkpoint_copy(
+        r->setup->resume, "run.inputs", PDAG_CHECKPOINT_U64, 3, theirs);
+
+    hash_inputs(r, ours);
+    for (int i = 0; status == PDAG_OK && i < 3; i++)
+        if (ours[i] != theirs[i])
+            status = pdag_error(PDAG_ERR_ARG, "%s: the file has changed since the "
+                                "run began", field[i]);
+    return status;
+}
+
 static pdag_status put_sample(const pdag_run *r, size_t index,
                               pdag_checkpoint *cp)
 {
@@ -49,7 +88,7 @@ static pdag_status put_sample(const pdag_run *r, size_t index,
     return status == PDAG_OK ? pdag_sample_save(s->sample, cp) : status;
 }
 
-static pdag_status fill(const pdag_run *r, pdag_checkpoint *cp)
+static pdag_status fill(pdag_run *r, pdag_checkpoint *cp)
 {
     uint64_t *phase = pdag_xcalloc(r->n_samples, sizeof *phase);
     uint64_t worst = (uint64_t)r->worst;
@@ -64,6 +103,13 @@ static pdag_status fill(const pdag_run *r, pdag_checkpoint *cp)
     if (status == PDAG_OK)
         status = put(cp, "run.worst", PDAG_CHECKPOINT_U64, 1, sizeof worst,
                      &worst);
+    if (status == PDAG_OK) {
+        if (!r->hashed)
+            hash_inputs(r, r->inputs);
+        r->hashed = true;
+        status = put(cp, "run.inputs", PDAG_CHECKPOINT_U64, 3, sizeof *r->inputs,
+                     r->inputs);
+    }
     if (status == PDAG_OK)
         status = put(cp, "run.device", PDAG_CHECKPOINT_BYTES, strlen(device), 1,
                      device);
@@ -173,6 +219,8 @@ pdag_status pdag_run_resume(pdag_run *r)
     if (status == PDAG_OK && worst > PDAG_STOPPED_STOPPED)
         status = pdag_error(PDAG_ERR_FORMAT, "run.worst: %llu",
                             (unsigned long long)worst);
+    if (status == PDAG_OK)
+        status = check_inputs(r);
     for (size_t i = 0; status == PDAG_OK && i < r->n_samples; i++)
         status = take_sample(r, i, phase[i]);
     free(phase);

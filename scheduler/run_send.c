@@ -20,6 +20,7 @@ static pdag_status send_node(pdag_run *r, int peer, const pdag_node *node,
     msg->header.sample = node->sample;
     msg->header.round = node->round;
     msg->header.block = node->block;
+    msg->header.mix = node->mix;
     msg->header.attempt = flight.attempt;
     pdag_inflight_add(worker, &flight);
     return r->comm->ops->send(r->comm, peer, msg);

@@ -6,6 +6,7 @@
 
 #include "base/fatal.h"
 #include "base/mem.h"
+#include "graph/loops.h"
 #include "scheduler/sample_internal.h"
 
 /* scheduler/sample.c: E and U of one sample as their inputs come.  Every value is
@@ -59,6 +60,7 @@ void pdag_sample_destroy(pdag_sample *s)
     free(s->block);
     free(s->tail);
     free(s->m);
+    free(s->other);
     free(s->history);
     free(s->residual_rms);
     free(s->last_change);
@@ -156,40 +158,77 @@ static bool can_be_asked(const pdag_sample *s, const pdag_sweep *sweep, size_t b
            last <= s->entered;
 }
 
+/* Which weights the sweep's round needs; bit m: mix m.  Mixed weights are numbered
+   by round from 1; where outputs are mixed, 1 is the other network. */
+static unsigned long mixes_of(const pdag_sample *s, size_t round)
+{
+    double lambda = pdag_sample_lambda(s, round);
+
+    if (lambda <= 0.0)
+        return 1ul;
+    if (s->plan->features)
+        return lambda < 1.0 ? 3ul : 2ul;
+    return 0ul;
+}
+
+static void tell(pdag_sample *s, size_t round, size_t b, pdag_sample_ready take,
+                 void *user)
+{
+    pdag_block *block = pdag_sample_slot(s, b);
+    unsigned long mixes = mixes_of(s, round);
+
+    block->state = PDAG_BLOCK_ASKED;
+    block->awaited = mixes == 0ul ? 1u : (unsigned)mixes;
+    if (mixes == 0ul) {
+        take(user, round, b, round + 1);
+        return;
+    }
+    for (size_t mix = 0; mix < 2; mix++)
+        if (mixes >> mix & 1ul)
+            take(user, round, b, mix);
+}
+
+/* The bit of `awaited` that stands for this mix; 0 for one not asked for. */
+static unsigned bit_of(const pdag_sample *s, size_t round, size_t mix)
+{
+    if (mixes_of(s, round) == 0ul)
+        return mix == round + 1 ? 1u : 0u;
+    return mix < 2 ? 1u << mix : 0u;
+}
+
 void pdag_sample_each_ready(pdag_sample *s, pdag_sample_ready take, void *user)
 {
     if (s->probing && !s->probe_asked) {
         s->probe_asked = true;
-        take(user, s->round, pdag_graph_block_of(&s->plan->graph, s->probe_row));
+        take(user, s->round, pdag_graph_block_of(&s->plan->graph, s->probe_row), 0);
     }
     for (size_t i = 0; i < s->n_sweeps && s->changed; i++) {
         const pdag_sweep *sweep = s->sweep[i];
         size_t b = pdag_graph_block_of(&s->plan->graph, sweep->next);
         size_t last = pdag_graph_block_of(&s->plan->graph, sweep->end - 1);
 
-        for (; sweep->next < sweep->end && b <= last; b++) {
-            if (can_be_asked(s, sweep, b)) {
-                pdag_sample_slot(s, b)->state = PDAG_BLOCK_ASKED;
-                take(user, sweep->round, b);
-            }
-        }
+        for (; sweep->next < sweep->end && b <= last; b++)
+            if (can_be_asked(s, sweep, b))
+                tell(s, sweep->round, b, take, user);
     }
     s->changed = false;
 }
 
-bool pdag_sample_expects(const pdag_sample *s, size_t round, size_t block)
+bool pdag_sample_expects(const pdag_sample *s, size_t round, size_t block,
+                         size_t mix)
 {
     const pdag_sweep *sweep = pdag_sample_find_sweep(s, round);
     size_t first;
 
     if (s->probing)
-        return round == s->round && s->probe_asked &&
+        return round == s->round && s->probe_asked && mix == 0 &&
                block == pdag_graph_block_of(&s->plan->graph, s->probe_row);
     return sweep != NULL &&
            pdag_graph_block_rows(&s->plan->graph, block, sweep->begin, sweep->end,
                                  &first) > 0 &&
            pdag_sample_slot(s, block)->round == round &&
-           pdag_sample_slot(s, block)->state == PDAG_BLOCK_ASKED;
+           pdag_sample_slot(s, block)->state == PDAG_BLOCK_ASKED &&
+           (pdag_sample_slot(s, block)->awaited & bit_of(s, round, mix)) != 0;
 }
 
 size_t pdag_sample_task(const pdag_sample *s, size_t round, size_t block,
@@ -216,24 +255,10 @@ void pdag_sample_fill_task(const pdag_sample *s, size_t round, size_t block,
 
     for (size_t r = 0; r < n; r++) {
         const float *x = s->probing ? s->probe : s->x + (first + r) * d;
-        float *input = payload_out + r * d;
-        double scale = tr->input_scale[first + r];
 
-        for (size_t k = 0; k < d; k++)
-            input[k] = (float)(scale * (double)x[k]);
+        pdag_loop_scale(d, tr->input_scale[first + r], x, payload_out + r * d);
         payload_out[n * d + r] = (float)tr->t[first + r];
     }
-}
-
-bool pdag_sample_all_finite(size_t n, const float *values)
-{
-    /* The sum of magnitudes is not finite as soon as one value is not; float64
-       cannot overflow on finite float32. */
-    double sum = 0.0;
-
-    for (size_t k = 0; k < n; k++)
-        sum += fabs((double)values[k]);
-    return isfinite(sum);
 }
 
 float *pdag_sample_value_at(const pdag_sample *s, size_t row)
@@ -256,7 +281,7 @@ static pdag_status take_output(pdag_sample *s, size_t round, size_t first,
     for (size_t r = 0; r < n; r++) {
         size_t i = first + r;
 
-        if (!pdag_sample_all_finite(d, eps + r * d)) {
+        if (!pdag_loop_all_finite(d, eps + r * d)) {
             s->stop = PDAG_STOPPED_FAILED;
             return pdag_error(PDAG_ERR_NAN, "sample %zu: row %zu, round %zu: the "
                               "network's output is not finite", s->index, i,
@@ -271,21 +296,47 @@ static pdag_status take_output(pdag_sample *s, size_t round, size_t first,
     return PDAG_OK;
 }
 
+/* lambda e_1 + (1 - lambda) e_0 in the place of the output that came first, which
+   was e_0 if e_1 comes now; the sum is the same either way. */
+static void mix_outputs(double lambda, bool base_first, size_t n, const float *eps,
+                        float *other)
+{
+    double now = base_first ? lambda : 1.0 - lambda;
+    double then = base_first ? 1.0 - lambda : lambda;
+
+    for (size_t k = 0; k < n; k++)
+        other[k] = (float)(now * (double)eps[k] + then * (double)other[k]);
+}
+
 pdag_status pdag_sample_result_in(pdag_sample *s, size_t round, size_t block,
-                                  const float *eps)
+                                  size_t mix, const float *eps)
 {
     size_t d = s->plan->transition->dim;
     size_t first = 0;
     size_t n = pdag_sample_task(s, round, block, &first);
+    unsigned bit = bit_of(s, round, mix);
+    pdag_block *state = pdag_sample_slot(s, block);
+    float *other;
 
-    PDAG_ASSERT(pdag_sample_expects(s, round, block));
+    PDAG_ASSERT(pdag_sample_expects(s, round, block, mix));
     if (s->probing) {
         s->probe_asked = false;
-    } else {
-        pdag_sample_slot(s, block)->state = PDAG_BLOCK_ANSWERED;
-        if (first + n == pdag_sample_find_sweep(s, round)->end)
-            memcpy(s->last_e, eps + (n - 1) * d, d * sizeof *eps);
+        return take_output(s, round, first, n, eps);
     }
+    state->awaited &= ~bit;
+    if (mixes_of(s, round) == 3ul) {
+        other = s->other + block % s->n_slots * s->plan->graph.block_rows * d;
+        if (state->awaited != 0) {
+            memcpy(other, eps, n * d * sizeof *eps);
+            return PDAG_OK;
+        }
+        s->evaluations += n; /* of the one before; take_output() counts this one */
+        mix_outputs(pdag_sample_lambda(s, round), bit == 2u, n * d, eps, other);
+        eps = other;
+    }
+    state->state = PDAG_BLOCK_ANSWERED;
+    if (first + n == pdag_sample_find_sweep(s, round)->end)
+        memcpy(s->last_e, eps + (n - 1) * d, d * sizeof *eps);
     return take_output(s, round, first, n, eps);
 }
 

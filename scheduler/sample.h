@@ -44,6 +44,9 @@ typedef struct pdag_sample_plan {
     const float *statistics; /* [2][D] mean and variance; NULL where not needed */
     float *made_statistics;  /* owned, where no file gave them */
     pdag_rng_kind random;
+    size_t n_lambda;
+    double *lambda; /* [n_lambda] of the first rounds, over 0; then it is 0 */
+    bool features;  /* outputs are mixed, not weights */
     double *scale; /* [N + 1] of the relative stop rules, or zeros */
     double *slope; /* [N], J_i */
     double *gain;  /* [N], slope of x_{i+1} by the predicted clean state */
@@ -72,14 +75,17 @@ void pdag_sample_destroy(pdag_sample *sample); /* NULL is allowed */
 size_t pdag_sample_round(const pdag_sample *sample);
 
 /** E(k,b) that can be evaluated now and were not told of before: take() for each,
- *  lowest round and block first. */
-typedef void (*pdag_sample_ready)(void *user, size_t round, size_t block);
+ *  lowest round and block first; one for each network where outputs are mixed.
+ *  mix: which weights, 0: the base's. */
+typedef void (*pdag_sample_ready)(void *user, size_t round, size_t block,
+                                  size_t mix);
 void pdag_sample_each_ready(pdag_sample *sample, pdag_sample_ready take,
                             void *user);
 
 /** Whether E(k,b) was told of and has no result yet.  False for what came back
  *  before from another worker. */
-bool pdag_sample_expects(const pdag_sample *sample, size_t round, size_t block);
+bool pdag_sample_expects(const pdag_sample *sample, size_t round, size_t block,
+                         size_t mix);
 
 /** E(k,b), which is expected: first row and number of its rows. */
 size_t pdag_sample_task(const pdag_sample *sample, size_t round, size_t block,
@@ -92,7 +98,7 @@ void pdag_sample_fill_task(const pdag_sample *sample, size_t round, size_t block
 /** The network's output for E(k,b), [n][D], which is expected.  PDAG_ERR_NAN names
  *  row and round. */
 pdag_status pdag_sample_result_in(pdag_sample *sample, size_t round, size_t block,
-                                  const float *eps);
+                                  size_t mix, const float *eps);
 
 /** After a result of round k: every U(k,b) that can be done now, stop test, window
  *  slide, entry.  Afterwards other blocks are ready, or results are waited for, or
@@ -116,9 +122,6 @@ void pdag_sample_describe_states(const pdag_sample *sample,
 
 /** Final state [D], borrowed. */
 const float *pdag_sample_final(const pdag_sample *sample);
-
-/** Whether n values are all finite. */
-bool pdag_sample_all_finite(size_t n, const float *values);
 
 /** Rows final, and largest residual of the round finished last. */
 size_t pdag_sample_rows_done(const pdag_sample *sample);

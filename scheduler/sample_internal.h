@@ -41,6 +41,7 @@ typedef enum pdag_block_state {
 typedef struct pdag_block {
     size_t round;
     pdag_block_state state;
+    unsigned awaited; /* while ASKED: bit m: the output with mix m is */
 } pdag_block;
 
 struct pdag_sample {
@@ -62,6 +63,8 @@ struct pdag_sample {
     float *tail;          /* [n_slots][D] */
     float *m;             /* [n_slots * block_rows][D] values that E gave; a window
                              in row order for solvers that look ahead */
+    float *other;         /* [n_slots * block_rows][D] the first of two outputs that
+                             are mixed; NULL where none are */
     float *x;             /* [N + 1][D] */
     float *noise;         /* [N][D] unit noise of the steps, or NULL */
     float *f;             /* [U rows][D] step results; NULL for one-step samplers,
@@ -118,6 +121,17 @@ static inline float *pdag_sample_tail(const pdag_sample *sample, size_t block)
 {
     return sample->tail +
            block % sample->n_slots * sample->plan->transition->dim;
+}
+
+/** lambda of round k, and whether the map changes after it. */
+static inline double pdag_sample_lambda(const pdag_sample *sample, size_t round)
+{
+    return round < sample->plan->n_lambda ? sample->plan->lambda[round] : 0.0;
+}
+
+static inline bool pdag_sample_switches(const pdag_sample *sample, size_t round)
+{
+    return round < sample->plan->n_lambda;
 }
 
 /** scheduler/sample.c: where row i's value of this round is. */

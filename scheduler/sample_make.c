@@ -50,6 +50,8 @@ static pdag_status allocate_states(pdag_sample *s)
         status = alloc_floats(s->n_slots, d, "states behind blocks", &s->tail);
     if (status == PDAG_OK)
         status = alloc_floats(s->n_slots * rows, d, "values of a round", &s->m);
+    if (status == PDAG_OK && s->plan->features)
+        status = alloc_floats(s->n_slots * rows, d, "outputs", &s->other);
     if (status == PDAG_OK)
         status = alloc_floats(room, d, "new states", &s->x_new);
     if (status == PDAG_OK && tr->n_terms > 1)

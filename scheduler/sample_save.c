@@ -316,9 +316,11 @@ static bool is_sound_sweep(const pdag_sample *s, const pdag_sweep *sweep,
         !is_sound_window(s, sweep->begin, sweep->end, sweep->round) ||
         sweep->n_passed > known)
         return false;
-    if (solver->probes ? sweep->decided || sweep->n_passed > 0
-        : sweep->decided ? sweep->n_done < 1 || sweep->n_done > known
-                         : sweep->n_passed < known)
+    if (solver->probes     ? sweep->decided || sweep->n_passed > 0
+        : !sweep->decided  ? sweep->n_passed < known
+        : pdag_sample_lambda(s, sweep->round) > 0.0
+            ? sweep->n_done != 0
+            : sweep->n_done < 1 || sweep->n_done > known)
         return false;
     return before == NULL ||
            (before->decided && sweep->begin == before->begin + before->n_done &&

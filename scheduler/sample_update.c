@@ -70,6 +70,7 @@ static void move_values(pdag_sample *s, pdag_sweep *sweep, size_t n)
 static void take_residuals(pdag_sample *s, pdag_sweep *sweep, size_t n)
 {
     const pdag_transition *tr = s->plan->transition;
+    bool mixed = pdag_sample_lambda(s, sweep->round) > 0.0;
 
     for (size_t i = sweep->next; i < sweep->next + n; i++) {
         size_t r = i - sweep->begin;
@@ -82,8 +83,9 @@ static void take_residuals(pdag_sample *s, pdag_sweep *sweep, size_t n)
             sweep->grown_old += before * before;
             sweep->grown_new += sweep->residual[r] * sweep->residual[r];
         }
-        /* Everything before the window was final, so its first step is exact. */
-        s->residual_rms[i] = r > 0 ? sweep->residual[r] : 0.0;
+        /* Everything before the window was final, so its first step is exact; a
+           residual of other weights than the base's counts for nothing. */
+        s->residual_rms[i] = mixed ? NAN : r > 0 ? sweep->residual[r] : 0.0;
     }
 }
 
@@ -163,6 +165,11 @@ static void decide(pdag_sample *s, pdag_sweep *sweep)
 
     if (sweep->decided)
         return;
+    if (pdag_sample_lambda(s, sweep->round) > 0.0) {
+        /* No row is final yet, and the next round is of another map. */
+        sweep->decided = true;
+        return;
+    }
     sweep->n_passed += pdag_stop_passed(
         plan->rule, plan->tolerance, known - at, sweep->residual + at,
         sweep->change + at, plan->scale + sweep->begin + at + 1);
@@ -209,6 +216,9 @@ static void complete_round(pdag_sample *s)
             s->largest_residual = sweep->residual[r];
     memcpy(s->last_change, sweep->change, n * sizeof *sweep->change);
     restart_if_grown(s, sweep);
+    /* What was learned of one map misleads about the next. */
+    if (pdag_sample_switches(s, sweep->round))
+        s->solver->ops->reset(s->solver);
     if (s->plan->measure_variance && s->round == 0)
         pdag_sample_measure_variance(s, sweep);
     if (s->n_sweeps == 1)

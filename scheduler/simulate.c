@@ -167,7 +167,7 @@ static void enter_phase(sim *s, sim_sample *sample, phase next)
 static void push_node(sim *s, pdag_msg_kind kind, size_t index, uint32_t round,
                       size_t block)
 {
-    pdag_node node = {kind, (uint32_t)index, round, (uint32_t)block};
+    pdag_node node = {kind, (uint32_t)index, round, (uint32_t)block, 0};
 
     pdag_ready_push(&s->ready, node);
 }
@@ -434,7 +434,7 @@ static void take_flight(sim *s, const event *e)
 static void await_worker(sim *s, int peer)
 {
     double ready_after = s->setup->worker[peer - 1].ready_after;
-    pdag_node ready = {PDAG_MSG_READY, 0, 0, 0};
+    pdag_node ready = {PDAG_MSG_READY, 0, 0, 0, 0};
 
     s->worker[peer - 1].info.ready = !(ready_after > 0.0);
     if (ready_after > 0.0)

@@ -9,19 +9,10 @@
 
 #include <stddef.h>
 
+#include "base/wide.h"
+
 #ifdef __cplusplus
 extern "C" {
-#endif
-
-/** Before a function of such loops: compile it also for wider registers, chosen
- *  when the program starts.  The lanes fix every sum's order and products are not
- *  contracted (configure), so the bits are the same. */
-#if defined(__x86_64__) && defined(__gnu_linux__) && defined(__GNUC__) &&        \
-    !defined(__clang__) && !defined(__SANITIZE_ADDRESS__) &&                     \
-    !defined(__SANITIZE_THREAD__)
-#define PDAG_WIDE __attribute__((target_clones("avx512f", "avx2", "default")))
-#else
-#define PDAG_WIDE
 #endif
 
 #define PDAG_LANES 8

@@ -54,7 +54,10 @@ static void fail(fake_worker *w, const pdag_msg *task)
 
     PDAG_ASSERT(pdag_msg_create(PDAG_MSG_FAIL, sizeof text - 1, &msg) ==
                 PDAG_OK);
+    msg->header = task->header;
+    msg->header.kind = PDAG_MSG_FAIL;
     msg->header.task = task->header.kind;
+    msg->header.payload_bytes = sizeof text - 1;
     msg->header.status = PDAG_ERR_BACKEND;
     memcpy(pdag_msg_payload(msg), text, sizeof text - 1);
     w->endpoint->ops->send(w->endpoint, 0, msg);

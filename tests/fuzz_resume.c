@@ -39,20 +39,21 @@ static const char *const settings[][5] = {
 #define N_SETTINGS (sizeof settings / sizeof settings[0])
 
 typedef struct queue {
-    size_t n, round[MAX_TASKS], block[MAX_TASKS];
+    size_t n, round[MAX_TASKS], block[MAX_TASKS], mix[MAX_TASKS];
 } queue;
 
-static void note_ready(void *user, size_t round, size_t block)
+static void note_ready(void *user, size_t round, size_t block, size_t mix)
 {
     queue *q = user;
 
     FUZZ_CHECK(q->n < MAX_TASKS);
     q->round[q->n] = round;
+    q->mix[q->n] = mix;
     q->block[q->n++] = block;
 }
 
 /* What a worker would answer; false where the sample fails, which it may. */
-static bool answer(pdag_sample *sample, size_t round, size_t block)
+static bool answer(pdag_sample *sample, size_t round, size_t block, size_t mix)
 {
     float payload[(N_STEPS + 1) * (D + 1)];
     float eps[(N_STEPS + 1) * D];
@@ -63,7 +64,7 @@ static bool answer(pdag_sample *sample, size_t round, size_t block)
     pdag_sample_fill_task(sample, round, block, payload);
     for (size_t k = 0; k < n * D; k++)
         eps[k] = 0.8f * sinf(payload[k]);
-    return pdag_sample_result_in(sample, round, block, eps) == PDAG_OK &&
+    return pdag_sample_result_in(sample, round, block, mix, eps) == PDAG_OK &&
            pdag_sample_advance(sample, round) == PDAG_OK;
 }
 
@@ -78,7 +79,7 @@ static void drive(pdag_sample *sample, size_t most)
             return;
         pdag_sample_each_ready(sample, note_ready, &q);
         FUZZ_CHECK(next < q.n);
-        if (!answer(sample, q.round[next], q.block[next]))
+        if (!answer(sample, q.round[next], q.block[next], q.mix[next]))
             return;
         next++;
     }

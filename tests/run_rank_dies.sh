@@ -38,7 +38,7 @@ for case in '1 100 0' '2 20000 3' '3 300000 0' '0 100 6' '0 300000 6'; do
 done
 
 make_rank_wrapper
-set -- --set model.delay_ms=20 --set block_rows=2
+set -- --set model.delay_ms=30 --set block_rows=2
 "$PICARD_DAG" run "$src/examples/gaussian.pb" --set block_rows=2 -q \
     -o "$out/whole" || complain "the unbroken run: status $?"
 
@@ -47,12 +47,12 @@ broken() {
     victims=$1
     expected=$2
     shift 2
-    rm -rf "$out/o" "$out"/pid.*
+    rm -rf "$out/o" "$out/text" "$out"/pid.*
     timeout 120 "$MPIEXEC" --with-ft ulfm -np 4 "$out/rank" "$PICARD_DAG" run \
         "$src/examples/gaussian.pb" "$@" -o "$out/o" > "$out/text" 2>&1 &
     launcher=$!
-    wait_for_line "$out/text" 300 'round 0' || complain "no first round"
-    draw 300
+    wait_for_line "$out/text" 300 'round 1' || complain "no first round"
+    draw 700
     nap_ms $random
     for rank in $victims; do
         kill -9 "$(cat "$out/pid.$rank")" ||

@@ -103,6 +103,50 @@ grep -q "$(basename "$newest")" "$out/text" ||
     complain "kill: the broken checkpoint is not named: $(cat "$out/text")"
 check_same kill
 
+# Killed before any periodic checkpoint, with a partial file left; meanwhile another
+# run is kept out.
+"$PICARD_DAG" run "$job" "$@" -q --set model.delay_ms=4 -o "$out/early" \
+    --checkpoint-seconds 0 &
+pid=$!
+for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+    [ -s "$out/early/sample-000.npy" ] && break
+    sleep 0.2
+done
+"$PICARD_DAG" run "$job" "$@" -q -o "$out/early" 2> "$out/text"
+[ $? = 2 ] && grep -q 'another run' "$out/text" ||
+    complain "early: two runs in one folder: $(cat "$out/text")"
+kill -KILL $pid
+wait $pid 2> /dev/null
+touch "$out/early/.sample-002.npy.12345"
+"$PICARD_DAG" run "$job" "$@" -q -o "$out/early" --resume 2> "$out/text" ||
+    complain "early: resume: status $? $(cat "$out/text")"
+[ -e "$out/early/.sample-002.npy.12345" ] && complain "early: a partial file is left"
+check_same early
+
+# The noise is another one than the run began with.
+noise() {
+    { printf '\223NUMPY\001\000v\000'
+      printf "%-117s\n" \
+          "{'descr': '<f4', 'fortran_order': False, 'shape': ($2, $3), }"
+      head -c $(($2 * $3 * 4)) "$1"; } > "$out/noise.npy"
+}
+dim=$(($(wc -c < "$out/whole/sample-000.npy") / 4 - 32))
+head -c $((dim * 16)) /dev/zero > "$out/zeros"
+noise "$out/zeros" 4 $dim
+"$PICARD_DAG" run "$job" "$@" -q --set noise="$out/noise.npy" \
+    --set model.delay_ms=4 --max-wall-time 0.3 -o "$out/noisy" 2> /dev/null
+status=$?
+if [ $status = 5 ]; then
+    { cat "$out/whole/sample-000.npy" "$out/zeros"; } > "$out/mixed"
+    noise "$out/mixed" 4 $dim
+    "$PICARD_DAG" run "$job" "$@" -q --set noise="$out/noise.npy" \
+        -o "$out/noisy" --resume 2> "$out/text"
+    [ $? = 2 ] && grep -q 'noise: the file has changed' "$out/text" ||
+        complain "noisy: other noise was taken: $(cat "$out/text")"
+else
+    complain "noisy: status $status"
+fi
+
 # Misuse.
 for option in "--checkpoint-seconds -1" "--max-wall-time soon" \
     "--task-timeout nan" "--save-iterates --resume"; do

@@ -39,7 +39,7 @@ static void ddim(pdag_pipeline *pipeline, const pdag_condition *condition,
         double a = (double)alpha_bar[i];
         double b = (double)alpha_bar[i + 1];
 
-        must(pdag_pipeline_eval(pipeline, 1, x, t + i, condition, eps));
+        must(pdag_pipeline_eval(pipeline, 1, x, t + i, condition, 0, eps));
         for (size_t d = 0; d < dim; d++) {
             double e = (double)eps[d];
             double x0 = ((double)x[d] - sqrt(1.0 - a) * e) / sqrt(a);
@@ -53,7 +53,7 @@ static void ddim(pdag_pipeline *pipeline, const pdag_condition *condition,
 static void check_stable_diffusion(pdag_backend *be)
 {
     static const char folder[] = "sd-odd";
-    const pdag_pipeline_opts opts = {2.5f, 0, 0.0};
+    const pdag_pipeline_opts opts = {.guidance_scale = 2.5f};
     const size_t dim = 4 * 8 * 12;
     const size_t cond_floats = 2 * 9 * 20;
     char path[FIXTURE_PATH_BYTES];
@@ -131,7 +131,7 @@ END_TEST
 static void check_unconditional(const char *folder, size_t channels,
                                 size_t height, size_t width)
 {
-    const pdag_pipeline_opts opts = {7.5f, 0, 0.0}; /* no text: no guidance */
+    const pdag_pipeline_opts opts = {.guidance_scale = 7.5f}; /* not used */
     size_t dim = channels * height * width;
     char path[FIXTURE_PATH_BYTES];
     pdag_pipeline_info info;
@@ -157,7 +157,7 @@ static void check_unconditional(const char *folder, size_t channels,
     ck_assert_uint_eq(pdag_pipeline_cond_floats(pipeline), 0);
     must(pdag_pipeline_condition(pipeline, NULL, &condition));
     ck_assert_ptr_null(condition);
-    must(pdag_pipeline_eval(pipeline, n, x, t, condition, out));
+    must(pdag_pipeline_eval(pipeline, n, x, t, condition, 0, out));
     fixture_compare(folder, n * dim, out, eps, 1e-4);
     must(pdag_pipeline_decode(pipeline, x, picture));
     for (size_t c = 0; c < channels; c++)
@@ -194,7 +194,7 @@ static pdag_denoiser *make_gaussian(void)
 
 START_TEST(wrap)
 {
-    const pdag_pipeline_opts opts = {7.5f, 0, 0.0};
+    const pdag_pipeline_opts opts = {.guidance_scale = 7.5f};
     const float x[12] = {0.5f, -1.0f, 0.25f, 2.0f, 0.0f, 1.0f,
                          0.5f, -1.0f, 0.25f, 2.0f, 0.0f, 1.0f};
     const float t[2] = {1.5f, 1.5f};
@@ -203,7 +203,10 @@ START_TEST(wrap)
 
     must(pdag_pipeline_wrap(make_gaussian(), &opts, &pipeline));
     ck_assert_uint_eq(pdag_pipeline_cond_floats(pipeline), 0);
-    must(pdag_pipeline_eval(pipeline, 2, x, t, NULL, eps));
+    must(pdag_pipeline_eval(pipeline, 2, x, t, NULL, 0, eps));
+    ck_assert_uint_eq(pdag_pipeline_n_mixes(pipeline), 0);
+    ck_assert_int_eq(pdag_pipeline_eval(pipeline, 2, x, t, NULL, 1, eps),
+                     PDAG_ERR_ARG);
     ck_assert_mem_eq(eps, eps + 6, 6 * sizeof *eps);
     ck_assert_int_eq(pdag_pipeline_decode(pipeline, x, eps), PDAG_ERR_ARG);
     must(pdag_pipeline_encode(pipeline, "nothing", NULL, NULL));
@@ -213,13 +216,13 @@ END_TEST
 
 START_TEST(bad_options)
 {
-    pdag_pipeline_opts opts = {1.0f, 0, -1.0};
+    pdag_pipeline_opts opts = {.guidance_scale = 1.0f, .delay_ms = -1.0};
     pdag_pipeline *pipeline;
 
     ck_assert_int_eq(pdag_pipeline_wrap(make_gaussian(), &opts, &pipeline),
                      PDAG_ERR_ARG);
     ck_assert_ptr_nonnull(strstr(pdag_error_text(), "model.delay_ms"));
-    opts = (pdag_pipeline_opts){NAN, 0, 0.0};
+    opts = (pdag_pipeline_opts){.guidance_scale = NAN};
     ck_assert_int_eq(pdag_pipeline_wrap(make_gaussian(), &opts, &pipeline),
                      PDAG_ERR_ARG);
     ck_assert_ptr_nonnull(strstr(pdag_error_text(), "guidance_scale"));

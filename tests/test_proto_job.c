@@ -82,7 +82,7 @@ static const struct {
     {"block_rows", "null", "5", "5"},
     {"policy", "null", "barrier", "\"barrier\""},
     {"output", NULL, "/o", "\"/o\""},
-    {"model.lora", "[]", NULL, NULL},
+    {"model.lora", "[]", "/x@0.5", "[{\"path\":\"/x\",\"scale\":0.5}]"},
     {"model.path", "\"/m\"", "/other", "\"/other\""},
     {"gaussian", "null", NULL, NULL},
     {"pcm", "null", NULL, NULL},
@@ -204,17 +204,13 @@ START_TEST(test_not_available)
 {
     refuse("sampler.variance=learned", PDAG_ERR_UNSUPPORTED,
            "sampler.variance: learned", "fixed_large");
-    refuse("model.lora=x@0.7", PDAG_ERR_UNSUPPORTED, "model.lora",
-           "not available");
     refuse("class_label=3", PDAG_ERR_UNSUPPORTED, "class_label",
            "not available");
     refuse("environment=pusht", PDAG_ERR_UNSUPPORTED, "environment",
            "not available");
-    refuse("pcm.scale=1", PDAG_ERR_UNSUPPORTED, "pcm", "not available");
     /* A later --set may take back what cannot be done. */
     pdag_job_destroy(job_of(
-        SETS(MODEL, "pcm.scale=1", "pcm=",
-              "class_label=1", "class_label=")));
+        SETS(MODEL, "class_label=1", "class_label=")));
 }
 END_TEST
 

@@ -73,8 +73,8 @@ START_TEST(test_bad_values_in_bytes)
                  "guidance_scale: inf: expected number from 1 to 1000");
     refuse_bytes(BYTES("\x22\x02\x0a\x00"), PDAG_ERR_ARG, "solver.method");
     refuse_bytes(BYTES("\x72\x00"), PDAG_ERR_ARG, "noise: the path is empty");
-    refuse_bytes(BYTES("\x0a\x04\x0a\x02/m\x2a\x00"), PDAG_ERR_UNSUPPORTED,
-                 "pcm");
+    refuse_bytes(BYTES("\x0a\x04\x0a\x02/m\x2a\x02\x18\x00"), PDAG_ERR_ARG,
+                 "pcm.rounds: 0: expected integer from 1 to 10000");
     refuse_bytes(BYTES("\x12\x00"), PDAG_ERR_ARG, "gaussian.shape");
     /* The text form by mistake. */
     refuse_bytes(BYTES("# comment\nmodel { path: \"m\" }\nseed: 1\n"),

@@ -25,7 +25,7 @@ static void crew(pdag_worker *worker, int n, const double *seconds)
 
 static void give(pdag_worker *worker, uint32_t block, double now, double expected)
 {
-    pdag_flight flight = {.node = {PDAG_MSG_TASK, 0, 0, block}, .attempt = block,
+    pdag_flight flight = {.node = {PDAG_MSG_TASK, 0, 0, block, 0}, .attempt = block,
                           .n_rows = 1, .sent = now, .expected = expected};
 
     pdag_inflight_add(worker, &flight);
@@ -93,7 +93,7 @@ END_TEST
 START_TEST(the_second_task_replaces_the_first)
 {
     static const double seconds[1] = {0.0};
-    pdag_flight flight = {.node = {PDAG_MSG_TASK, 0, 0, 0}, .n_rows = 2};
+    pdag_flight flight = {.node = {PDAG_MSG_TASK, 0, 0, 0, 0}, .n_rows = 2};
     pdag_worker worker[MOST];
 
     crew(worker, 1, seconds);
@@ -189,7 +189,7 @@ START_TEST(the_queue_gives_the_first_and_the_last)
     for (int i = 0; i < 200; i++) {
         random = random * 1664525u + 1013904223u;
         node = (pdag_node){PDAG_MSG_TASK, random >> 30, random >> 27 & 7,
-                           (uint32_t)i};
+                           (uint32_t)i, 0};
         pdag_ready_push(&ready, node);
     }
     while (ready.n > 0) {

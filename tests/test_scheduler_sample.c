@@ -28,17 +28,19 @@ typedef struct outcome {
 typedef struct queue {
     const pdag_sample *sample;
     size_t n, overlaps;
-    size_t round[MAX_TASKS], block[MAX_TASKS];
+    size_t round[MAX_TASKS], block[MAX_TASKS], mix[MAX_TASKS];
 } queue;
 
-static void note_ready(void *user, size_t round, size_t block)
+static void note_ready(void *user, size_t round, size_t block, size_t mix)
 {
     queue *q = user;
 
     ck_assert_uint_lt(q->n, MAX_TASKS);
-    ck_assert(pdag_sample_expects(q->sample, round, block));
+    ck_assert(pdag_sample_expects(q->sample, round, block, mix));
+    ck_assert(!pdag_sample_expects(q->sample, round, block, mix + 7));
     q->overlaps += round > pdag_sample_round(q->sample);
     q->round[q->n] = round;
+    q->mix[q->n] = mix;
     q->block[q->n++] = block;
 }
 
@@ -48,8 +50,8 @@ static uint32_t next_random(uint32_t *random)
     return *random >> 8;
 }
 
-/* What a worker would answer, into the sample. */
-static void answer(pdag_sample *sample, size_t round, size_t block)
+/* What a worker would answer, into the sample; another network for each mix. */
+static void answer(pdag_sample *sample, size_t round, size_t block, size_t mix)
 {
     size_t first = 0;
     size_t n = pdag_sample_task(sample, round, block, &first);
@@ -59,9 +61,11 @@ static void answer(pdag_sample *sample, size_t round, size_t block)
     pdag_sample_fill_task(sample, round, block, payload);
     for (size_t i = 0; i < n; i++)
         fake_network(D, payload + i * D, payload[n * D + i], eps + i * D);
-    ck_assert_msg(pdag_sample_result_in(sample, round, block, eps) == PDAG_OK,
+    for (size_t k = 0; k < n * D; k++)
+        eps[k] *= 1.0f + 0.1f * (float)mix;
+    ck_assert_msg(pdag_sample_result_in(sample, round, block, mix, eps) == PDAG_OK,
                   "%s", pdag_error_text());
-    ck_assert(!pdag_sample_expects(sample, round, block));
+    ck_assert(!pdag_sample_expects(sample, round, block, mix));
     ck_assert_msg(pdag_sample_advance(sample, round) == PDAG_OK, "%s",
                   pdag_error_text());
 }
@@ -130,6 +134,7 @@ static void drive(const run_bench *b, const run_bench *others, uint32_t random,
         size_t at = 0;
         size_t round;
         size_t block;
+        size_t mix;
 
         if (others != NULL && next_random(&random) % 6 == 0)
             break_off(&plan[next_random(&random) % 2], &sample, &q);
@@ -139,10 +144,12 @@ static void drive(const run_bench *b, const run_bench *others, uint32_t random,
             at = next_random(&random) % q.n;
         round = q.round[at];
         block = q.block[at];
+        mix = q.mix[at];
         q.n--;
         memmove(q.round + at, q.round + at + 1, (q.n - at) * sizeof *q.round);
         memmove(q.block + at, q.block + at + 1, (q.n - at) * sizeof *q.block);
-        answer(sample, round, block);
+        memmove(q.mix + at, q.mix + at + 1, (q.n - at) * sizeof *q.mix);
+        answer(sample, round, block, mix);
     }
     ck_assert_uint_eq(q.n, 0);
     describe(sample, o);
@@ -289,6 +296,84 @@ START_TEST(what_looks_ahead_can_be_broken_off)
 }
 END_TEST
 
+/* Fields of a Picard-consistency model, and how many rounds it has a part in. */
+static const struct {
+    const char *rounds, *stiffness, *mixing;
+    size_t n;
+} consistency[] = {
+    {"pcm.rounds=1", "pcm.stiffness=1", "pcm.mixing=weights", 1},
+    {"pcm.rounds=4", "pcm.stiffness=1", "pcm.mixing=weights", 4},
+    {"pcm.rounds=5", "pcm.stiffness=2", "pcm.mixing=features", 3},
+    {"pcm.rounds=2", "pcm.stiffness=0.5", "pcm.mixing=features", 4},
+};
+
+START_TEST(a_consistency_model_leaves_the_end_to_the_base)
+{
+    static const char *const methods[] = {
+        "solver.method=picard", "solver.method=triangular-anderson",
+        "solver.method=secant", "solver.method=anderson"};
+    const char *set[] = {"sampler.steps=18", "block_rows=2", "solver.window=7",
+                         "solver.tolerance=1e-4", methods[_i / 4],
+                         consistency[_i % 4].rounds, consistency[_i % 4].stiffness,
+                         consistency[_i % 4].mixing, "pcm.path=x"};
+    size_t n = consistency[_i % 4].n;
+    outcome *base = pdag_xcalloc(1, sizeof *base);
+    outcome *one = pdag_xcalloc(1, sizeof *one);
+    outcome *other = pdag_xcalloc(1, sizeof *other);
+    double apart = 0.0;
+    run_bench b;
+
+    run_bench_open(&b, 5, set);
+    drive(&b, NULL, 0, base);
+    run_bench_close(&b);
+    run_bench_open(&b, 9, set);
+    drive(&b, NULL, 0, one);
+    for (uint32_t order = 1; order < 10; order++) {
+        drive(&b, NULL, order * 2654435761u, other);
+        check_same(one, other, set[4]);
+        drive(&b, &b, order * 2654435761u, other);
+        check_same(one, other, set[4]);
+    }
+    run_bench_close(&b);
+    ck_assert_int_eq(one->stop, PDAG_STOPPED_CONVERGED);
+    ck_assert_uint_gt(one->rounds, n);
+    /* No row was taken as done before: round n begins at row 0. */
+    for (size_t k = 0; k <= n; k++)
+        ck_assert(one->history[k][0] > 0.0 || one->history[k][1] > 0.0);
+    for (size_t k = 0; k < (one->n + 1) * D; k++)
+        apart = fmax(apart, fabs((double)one->x[k] - (double)base->x[k]));
+    ck_assert_double_lt(apart, 2e-3);
+    ck_assert_double_gt(apart, 0.0);
+    free(base);
+    free(one);
+    free(other);
+}
+END_TEST
+
+START_TEST(what_never_comes_to_the_base_is_refused)
+{
+    static const char *const wish[][3] = {
+        {"pcm.rounds=4", "solver.max_rounds=4", "solver.max_rounds"},
+        {"pcm.stiffness=0.0001", "pcm.rounds=4", "pcm.stiffness"},
+        {"pcm.rounds=4", "solver.method=sequential", "pcm"},
+        {"pcm.rounds=4", "pcm.path=", "pcm.path"}};
+    const char *set[] = {"pcm.path=x", wish[_i][0], wish[_i][1]};
+    const char *srcdir = getenv("srcdir");
+    char *path = pdag_xasprintf("%s/examples/gaussian.pb",
+                                srcdir != NULL ? srcdir : ".");
+    pdag_job_facts facts = {.sampler_kind = NULL};
+    pdag_job *job;
+
+    ck_assert_msg(pdag_job_read(path, 3, set, &job) == PDAG_OK, "%s",
+                  pdag_error_text());
+    ck_assert_int_eq(pdag_job_resolve(job, &facts), PDAG_ERR_ARG);
+    ck_assert_msg(strstr(pdag_error_text(), wish[_i][2]) == pdag_error_text(), "%s",
+                  pdag_error_text());
+    pdag_job_destroy(job);
+    free(path);
+}
+END_TEST
+
 START_TEST(another_jobs_checkpoint_is_refused)
 {
     static const char *const other[] = {"sampler.steps=20", "solver.window=5",
@@ -334,6 +419,9 @@ int main(void)
     tcase_add_loop_test(tcase, what_looks_ahead_refuses_dataflow, 0, 4);
     tcase_add_loop_test(tcase, what_looks_ahead_can_be_broken_off, 0, 5);
     tcase_add_loop_test(tcase, another_jobs_checkpoint_is_refused, 0, 6);
+    tcase_add_loop_test(tcase, a_consistency_model_leaves_the_end_to_the_base, 0,
+                        16);
+    tcase_add_loop_test(tcase, what_never_comes_to_the_base_is_refused, 0, 4);
     suite_add_tcase(suite, tcase);
     runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);

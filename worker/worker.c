@@ -10,6 +10,13 @@
 /* Long enough that an idle worker wakes for nothing twenty times a second. */
 #define WAIT_SECONDS 0.05
 
+/* A result above this leaves only while MPI is called, with TCP: it is given the
+   time of a scheduler that has something else to do, and of a network of 50 MB a
+   second. */
+#define PUSH_BYTES 60000
+#define PUSH_SECONDS 5e-3
+#define SLOW_NETWORK 5e7
+
 typedef struct held_condition {
     uint32_t sample;
     pdag_condition *condition;
@@ -170,7 +177,7 @@ static pdag_status evaluate(worker *w, const pdag_msg *msg, pdag_msg *reply)
     w->stats.rows += n;
     return pdag_pipeline_eval(w->pipeline, n, x, x + n * w->dim,
                               find_condition(w, msg->header.sample),
-                              pdag_msg_payload(reply));
+                              msg->header.mix, pdag_msg_payload(reply));
 }
 
 static size_t reply_floats(const worker *w, const pdag_msg_header *task)
@@ -207,6 +214,7 @@ static pdag_status check_task(const worker *w, const pdag_msg *msg)
 static pdag_status do_task(worker *w, const pdag_msg *msg)
 {
     double began = pdag_seconds();
+    uint64_t bytes;
     pdag_msg *reply = NULL;
     pdag_status status = check_task(w, msg);
 
@@ -233,7 +241,11 @@ static pdag_status do_task(worker *w, const pdag_msg *msg)
     reply->header.began = began;
     reply->header.seconds = pdag_seconds() - began;
     began = pdag_seconds();
+    bytes = reply->header.payload_bytes;
     status = w->comm->ops->send(w->comm, 0, reply);
+    if (status == PDAG_OK && bytes > PUSH_BYTES)
+        status = pdag_comm_push(w->comm,
+                                PUSH_SECONDS + (double)bytes / SLOW_NETWORK);
     w->stats.seconds_messages += pdag_seconds() - began;
     return status;
 }

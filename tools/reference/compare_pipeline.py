@@ -46,6 +46,11 @@ def run_diffusers(args):
     config = json.loads(pathlib.Path(args.model, "scheduler/scheduler_config.json").read_text())
     pipe.scheduler = getattr(diffusers, name).from_config(config, **options)
     pipe.set_progress_bar_config(disable=True)
+    if args.lora:
+        names = [f"lora{i}" for i in range(len(args.lora))]
+        for name, (path, _) in zip(names, args.lora):
+            pipe.load_lora_weights(path.parent, weight_name=path.name, adapter_name=name)
+        pipe.set_adapters(names, [scale for _, scale in args.lora])
     common = {
         "prompt": args.prompt,
         "negative_prompt": args.negative_prompt,
@@ -78,10 +83,18 @@ def run_ours(args, folder):
     command = [args.program, "run", args.job, "-o", folder, "--quiet", "--force"]
     for name, value in values.items():
         command += ["--set", f"{name}={value}"]
+    for path, scale in args.lora:
+        command += ["--set", f"model.lora={path}@{scale}"]
     subprocess.run(command, check=True)
     state = np.load(pathlib.Path(folder, "sample-000.npy"))
     picture = np.asarray(Image.open(pathlib.Path(folder, "sample-000.png")).convert("RGB"))
     return state, picture / 255.0
+
+
+def lora(text):
+    """PATH or PATH@SCALE."""
+    path, _, scale = text.rpartition("@") if "@" in text else (text, "", "1")
+    return pathlib.Path(path).resolve(), float(scale)
 
 
 def psnr(a, b):
@@ -100,6 +113,8 @@ def main():
     parser.add_argument("--guidance", type=float, default=7.5)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--method", default="sequential")
+    parser.add_argument("--lora", type=lora, action="append", default=[],
+                        help="PATH@SCALE, may be repeated (diffusers needs peft for it)")
     parser.add_argument("--min-psnr", type=float, default=45.0)
     args = parser.parse_args()
     torch.set_num_threads(1)

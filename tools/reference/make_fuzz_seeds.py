@@ -216,6 +216,14 @@ def make_checkpoints():
          (b"sample 0 gram", 2, 9, bytes(72)), (b"n" * 63, 4, 1, bytes(1))]))
 
 
+def make_resumes():
+    """Every setting, saved at its beginning and on its way."""
+    for setting in range(8):
+        for tasks in [0, 5, 13]:
+            write("resume", f"setting-{setting}-{tasks}", bytes([setting, tasks]))
+    write("resume", "edits", bytes([0, 9, 0, 0, 0, 1, 3, 2, 1, 200]))
+
+
 # --- messages ----------------------------------------------------------------
 
 JOB, ENCODE, CONDITION, TASK, DECODE, STOP = range(1, 7)
@@ -242,4 +250,5 @@ make_safetensors()
 make_configs()
 make_tokenizers()
 make_checkpoints()
+make_resumes()
 make_messages()
