@@ -89,6 +89,7 @@ typedef struct pdag_job {
         int64_t rounds;
         char *mixing;
         double scale;
+        double variance; /* 0 until resolved */
     } pcm;
     pdag_text_list prompt;
     pdag_text_list negative_prompt;

@@ -171,6 +171,10 @@ const pdag_job_field pdag_job_fields[] = {
      .meaning = "what is mixed by lambda"},
     {"pcm.scale", REAL(pcm.scale, -100, 100, ""), .fallback = "1",
      .meaning = "of the LoRA"},
+    {"pcm.variance", ABOVE(pcm.variance, 0, 1e6, ""),
+     .fallback_text = "`solver.variance`",
+     .meaning = "c^2 of the Gaussian slope while lambda is over 0, as the model "
+                "was trained"},
     {"prompt", .kind = PDAG_JOB_TEXTS, AT(prompt), .fallback_text = "\"\"",
      .meaning = "one sample for each, cycled over `samples`"},
     {"negative_prompt", .kind = PDAG_JOB_TEXTS, AT(negative_prompt),

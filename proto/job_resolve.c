@@ -279,6 +279,8 @@ pdag_status pdag_job_resolve(pdag_job *job, const pdag_job_facts *facts)
         job->block_rows = default_block_rows(job->sampler.steps);
     if (job->pcm.present && job->pcm.rounds < 1)
         job->pcm.rounds = 1;
+    if (job->pcm.present && !(job->pcm.variance > 0))
+        job->pcm.variance = job->solver.variance;
     status = check_solver(job);
     if (status == PDAG_OK)
         status = check_pcm(job);

@@ -179,6 +179,10 @@ pdag_status pdag_sample_plan_create(const pdag_run_setup *setup,
     plan.scale = pdag_xcalloc(n + 1, sizeof *plan.scale);
     plan.slope = pdag_xcalloc(n, sizeof *plan.slope);
     pdag_sample_plan_slopes(&plan, job->solver.variance, plan.slope);
+    plan.pcm_slope = pdag_xcalloc(n, sizeof *plan.pcm_slope);
+    pdag_sample_plan_slopes(&plan, job->pcm.present ? job->pcm.variance
+                                                    : job->solver.variance,
+                            plan.pcm_slope);
     if (plan.rule == PDAG_STOP_RELATIVE || plan.rule == PDAG_STOP_PARADIGMS)
         status = pdag_stop_scales(n, tr->noise_std, plan.scale);
     for (size_t j = 0; j < n; j++) /* as the residuals are scaled */
@@ -197,6 +201,7 @@ void pdag_sample_plan_clear(pdag_sample_plan *plan)
     free(plan->lambda);
     free(plan->scale);
     free(plan->slope);
+    free(plan->pcm_slope);
     free(plan->made_statistics);
     memset(plan, 0, sizeof *plan);
 }

@@ -49,6 +49,7 @@ typedef struct pdag_sample_plan {
     bool features;  /* outputs are mixed, not weights */
     double *scale; /* [N + 1] of the relative stop rules, or zeros */
     double *slope; /* [N], J_i */
+    double *pcm_slope; /* [N], J_i while lambda is over 0 */
     double *gain;  /* [N], slope of x_{i+1} by the predicted clean state */
 } pdag_sample_plan;
 

@@ -89,7 +89,8 @@ static pdag_status allocate(pdag_sample *s)
     if (status != PDAG_OK)
         return status;
     s->slope = pdag_xcalloc(n, sizeof *s->slope);
-    memcpy(s->slope, s->plan->slope, n * sizeof *s->slope);
+    memcpy(s->slope, s->plan->n_lambda > 0 ? s->plan->pcm_slope : s->plan->slope,
+           n * sizeof *s->slope);
     s->last_change = pdag_xcalloc(w, sizeof *s->last_change);
     s->residual_rms = pdag_xcalloc(n, sizeof *s->residual_rms);
     for (size_t i = 0; i < n; i++)

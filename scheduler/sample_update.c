@@ -217,8 +217,11 @@ static void complete_round(pdag_sample *s)
     memcpy(s->last_change, sweep->change, n * sizeof *sweep->change);
     restart_if_grown(s, sweep);
     /* What was learned of one map misleads about the next. */
-    if (pdag_sample_switches(s, sweep->round))
+    if (pdag_sample_switches(s, sweep->round)) {
         s->solver->ops->reset(s->solver);
+        if (!pdag_sample_switches(s, sweep->round + 1))
+            memcpy(s->slope, s->plan->slope, s->window.n_rows * sizeof *s->slope);
+    }
     if (s->plan->measure_variance && s->round == 0)
         pdag_sample_measure_variance(s, sweep);
     if (s->n_sweeps == 1)

@@ -63,6 +63,8 @@ check_sequential() {
 
 check_job "$src/examples/gaussian.pb" --set samples=2 --set sampler.steps=30
 check_job "$src/examples/sd.pb" --set sampler.steps=6 --set solver.window=4
+check_job "$src/examples/sd-pcm.pb" --set sampler.steps=6 --set pcm.rounds=3 \
+    --set block_rows=1
 check_sequential "$src/examples/gaussian.pb"
 check_sequential "$src/examples/sd.pb"
 [ -n "${MPIEXEC:-}" ] || { [ $failed = 0 ] && echo "no MPI: one process only"; }
