@@ -57,11 +57,3 @@ void pdag_window_slide_to(pdag_window *window, size_t row)
     if (window->end > window->n_rows)
         window->end = window->n_rows;
 }
-
-void pdag_window_slide(pdag_window *window, size_t n_done)
-{
-    size_t begin = window->begin + n_done;
-
-    PDAG_ASSERT(n_done >= 1 && begin <= window->end);
-    pdag_window_slide_to(window, begin);
-}

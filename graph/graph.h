@@ -42,11 +42,8 @@ typedef struct pdag_window {
 /** Rows [0, W).  width 0 or over n_rows: all rows. */
 pdag_window pdag_window_make(size_t n_rows, size_t width);
 
-/** Take n_done rows (1..end - begin) off the front and let new ones enter at the
- *  back.  Rows [old end, new end) have entered; nothing is left when begin == N. */
-void pdag_window_slide(pdag_window *window, size_t n_done);
-
-/** Move an untouched window to begin at `row`, 0..N; N: nothing is left. */
+/** Let the window begin at `row`, 0..N, and new rows enter at the back: those of
+ *  [old end, new end) have.  N: nothing is left. */
 void pdag_window_slide_to(pdag_window *window, size_t row);
 
 #ifdef __cplusplus

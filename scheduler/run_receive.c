@@ -16,22 +16,35 @@
 #define LEAST_PATIENCE_SECONDS 30.0
 #define WATCH_SECONDS 0.02 /* between two looks at all workers */
 
-static pdag_status worker_failed(const pdag_run *r, int peer, const pdag_msg *msg)
+static void name_worker(const pdag_run *r, int peer, char *text, size_t bytes)
 {
     const pdag_worker_info *info = &r->worker[peer - 1].info;
+
+    snprintf(text, bytes, "rank %d%s%s", pdag_run_rank_of(r, peer),
+             info->host[0] != '\0' ? " on " : "", info->host);
+}
+
+static void say(const pdag_run *r, const char *text)
+{
+    if (r->setup->sink.notice != NULL)
+        r->setup->sink.notice(r->setup->sink.user, text);
+}
+
+static pdag_status worker_failed(const pdag_run *r, int peer, const pdag_msg *msg)
+{
     size_t bytes = (size_t)msg->header.payload_bytes;
+    char name[128];
     char *text = pdag_xstrndup(pdag_msg_payload_const(msg), bytes);
     pdag_status status = (pdag_status)msg->header.status;
 
     if (status >= PDAG_OK)
         status = PDAG_ERR_COMM;
+    name_worker(r, peer, name, sizeof name);
     /* What every worker would say alike (a bad model) needs no name. */
     if (r->n_workers == 1 || pdag_status_is_misuse(status))
         status = pdag_error(status, "%s", text);
     else
-        status = pdag_error(status, "rank %d%s%s: %s", pdag_run_rank_of(r, peer),
-                            info->host[0] != '\0' ? " on " : "", info->host,
-                            text);
+        status = pdag_error(status, "%s: %s", name, text);
     free(text);
     return status;
 }
@@ -193,8 +206,7 @@ static void take_back(pdag_run *r, int peer)
     w->info.hung = false;
     snprintf(text, sizeof text, "rank %d has answered again",
              pdag_run_rank_of(r, peer));
-    if (r->setup->sink.notice != NULL)
-        r->setup->sink.notice(r->setup->sink.user, text);
+    say(r, text);
 }
 
 /* What the scheduler knows of a worker's work; its own word, with GONE, says
@@ -244,14 +256,6 @@ static pdag_status fail_in(pdag_run *r, int peer, const pdag_msg *msg)
 
 /* Workers that are no more, or silent. */
 
-static void name_worker(const pdag_run *r, int peer, char *text, size_t bytes)
-{
-    const pdag_worker_info *info = &r->worker[peer - 1].info;
-
-    snprintf(text, bytes, "rank %d%s%s", pdag_run_rank_of(r, peer),
-             info->host[0] != '\0' ? " on " : "", info->host);
-}
-
 /* What a worker holds goes into the queue again; at most once. */
 static size_t send_again(pdag_run *r, int peer)
 {
@@ -276,8 +280,8 @@ static void tell_worker(const pdag_run *r, int peer, pdag_event_kind kind,
     pdag_event event = {.kind = kind, .time = pdag_seconds(), .peer = peer};
 
     pdag_run_tell(r, &event);
-    if (r->setup->sink.notice != NULL && text != NULL)
-        r->setup->sink.notice(r->setup->sink.user, text);
+    if (text != NULL)
+        say(r, text);
 }
 
 static pdag_status worker_lost(pdag_run *r, int peer)

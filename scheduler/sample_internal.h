@@ -123,13 +123,13 @@ static inline float *pdag_sample_tail(const pdag_sample *sample, size_t block)
            block % sample->n_slots * sample->plan->transition->dim;
 }
 
-/** lambda of round k, and whether the map changes after it. */
+/** lambda of round k, and whether it is over 0: then the map changes after it. */
 static inline double pdag_sample_lambda(const pdag_sample *sample, size_t round)
 {
     return round < sample->plan->n_lambda ? sample->plan->lambda[round] : 0.0;
 }
 
-static inline bool pdag_sample_switches(const pdag_sample *sample, size_t round)
+static inline bool pdag_sample_is_mixed(const pdag_sample *sample, size_t round)
 {
     return round < sample->plan->n_lambda;
 }

@@ -318,7 +318,7 @@ static bool is_sound_sweep(const pdag_sample *s, const pdag_sweep *sweep,
         return false;
     if (solver->probes     ? sweep->decided || sweep->n_passed > 0
         : !sweep->decided  ? sweep->n_passed < known
-        : pdag_sample_lambda(s, sweep->round) > 0.0
+        : pdag_sample_is_mixed(s, sweep->round)
             ? sweep->n_done != 0
             : sweep->n_done < 1 || sweep->n_done > known)
         return false;

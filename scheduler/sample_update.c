@@ -70,7 +70,7 @@ static void move_values(pdag_sample *s, pdag_sweep *sweep, size_t n)
 static void take_residuals(pdag_sample *s, pdag_sweep *sweep, size_t n)
 {
     const pdag_transition *tr = s->plan->transition;
-    bool mixed = pdag_sample_lambda(s, sweep->round) > 0.0;
+    bool mixed = pdag_sample_is_mixed(s, sweep->round);
 
     for (size_t i = sweep->next; i < sweep->next + n; i++) {
         size_t r = i - sweep->begin;
@@ -165,7 +165,7 @@ static void decide(pdag_sample *s, pdag_sweep *sweep)
 
     if (sweep->decided)
         return;
-    if (pdag_sample_lambda(s, sweep->round) > 0.0) {
+    if (pdag_sample_is_mixed(s, sweep->round)) {
         /* No row is final yet, and the next round is of another map. */
         sweep->decided = true;
         return;
@@ -217,9 +217,9 @@ static void complete_round(pdag_sample *s)
     memcpy(s->last_change, sweep->change, n * sizeof *sweep->change);
     restart_if_grown(s, sweep);
     /* What was learned of one map misleads about the next. */
-    if (pdag_sample_switches(s, sweep->round)) {
+    if (pdag_sample_is_mixed(s, sweep->round)) {
         s->solver->ops->reset(s->solver);
-        if (!pdag_sample_switches(s, sweep->round + 1))
+        if (!pdag_sample_is_mixed(s, sweep->round + 1))
             memcpy(s->slope, s->plan->slope, s->window.n_rows * sizeof *s->slope);
     }
     if (s->plan->measure_variance && s->round == 0)
