@@ -157,7 +157,8 @@ struct pdag_backend_ops {
                           const pdag_buf *residual, pdag_buf *y);
     /** Statistics over P positions and C/groups channels of x + add; y =
      *  act((x + add - mean)/sqrt(var + eps) gamma + beta).  x, y: [B][P][C], y
-     *  may be x.  add: NULL or [B][C] (a time embedding).  act: NONE or SILU. */
+     *  may be x.  add: NULL or [B][C] (a time embedding).  act: NONE, SILU or
+     *  MISH. */
     pdag_status (*group_norm)(pdag_backend *be, size_t b, size_t p, size_t c,
                               size_t groups, float eps, const pdag_weight *gamma,
                               const pdag_weight *beta, const pdag_buf *add,
@@ -180,6 +181,18 @@ struct pdag_backend_ops {
     /** y[n] = s x[n]; y may be x. */
     pdag_status (*scale)(pdag_backend *be, size_t n, float s, const pdag_buf *x,
                          pdag_buf *y);
+    /** y[b][p][c] = x[b][p][c] (one + scale[b][c]) + shift[b][c]; one: 0 (FiLM) or
+     *  1 (adaLN).  scale and shift are parts of activations, of which only
+     *  offset and batch_stride count.  x, y: [B][P][C], y may be x. */
+    pdag_status (*modulate)(pdag_backend *be, size_t b, size_t p, size_t c,
+                            float one, const pdag_slice *scale,
+                            const pdag_slice *shift, const pdag_buf *x,
+                            pdag_buf *y);
+    /** y[b][p][c] = x[b][p][c] + gate[b][c] h[b][p][c]; gate as scale above; y may
+     *  be x or h. */
+    pdag_status (*gated_add)(pdag_backend *be, size_t b, size_t p, size_t c,
+                             const pdag_slice *gate, const pdag_buf *h,
+                             const pdag_buf *x, pdag_buf *y);
     /** y[m][ca + cb] = a[m][ca] beside b[m][cb]. */
     pdag_status (*concat)(pdag_backend *be, size_t m, size_t ca,
                           const pdag_buf *a, size_t cb, const pdag_buf *b,

@@ -34,7 +34,16 @@ typedef struct pdag_pipeline_info {
     bool has_picture;        /* decodes to a picture */
     bool is_latent;          /* has an autoencoder (slopes: c^2 about 1) */
     size_t picture_height, picture_width, picture_channels; /* 1 or 3 */
-    size_t cond_dim;         /* floats of one unguided condition */
+    size_t cond_dim;         /* floats of one unguided condition: n_tokens * width
+                                of a text, 1 of a class (its number), the numbers
+                                of an observation as the environment gives them */
+    size_t n_classes;        /* labels 0 .. n_classes - 1, and the null class
+                                n_classes, which guidance takes for "none"; 0: the
+                                network knows no classes */
+    char **class_name_of;    /* owned: [n_classes] names from model_index.json, some
+                                NULL; or NULL */
+    size_t n_observations, observation_dim; /* of a policy: observations of one
+                                condition, numbers of each; 0: no policy */
     size_t n_tokens;         /* of one prompt */
     uint64_t n_parameters;   /* of all parts, from the weight files' headers */
     uint64_t weight_bytes;   /* on disk */

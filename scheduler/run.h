@@ -96,7 +96,9 @@ typedef struct pdag_run_setup {
     int n_state_dims;      /* 1..3 */
     size_t state_dims[3];
     bool has_text;         /* encode tasks are needed */
-    size_t cond_floats;    /* of one encoded condition */
+    size_t cond_floats;    /* of one condition, as the workers take it */
+    const float *conditions; /* [samples][cond_floats] given (classes,
+                              observations), or NULL: encoded where has_text */
     size_t picture_floats; /* of one decoded picture; 0: no decode tasks */
     const float *noise;    /* [samples][D] unit noise given by the user, or NULL */
     const float *start;    /* [samples][N + 1][D] first guess of the trajectories
