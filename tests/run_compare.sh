@@ -2,31 +2,11 @@
 # picard-dag compare: the CSV file's header and rows, the same numbers on ranks,
 # and a page that is well-formed, needs nothing from outside and renders.
 set -u
-src=${srcdir:-.}
-out=$(mktemp -d) || exit 1
-trap 'rm -rf "$out"' EXIT
-failed=0
+# shellcheck source=tests/script_lib.sh
+. "${srcdir:-.}/tests/script_lib.sh"
 job=$src/examples/gaussian.pb
 small="--set gaussian.shape=16 --set sampler.steps=12"
 header=solver,prompt,seed,rounds_a,rounds_b,rounds_30db,rounds_40db,evaluations,seconds
-
-complain() {
-    echo "run_compare: $*" >&2
-    failed=1
-}
-
-expect() { # status, command ..
-    status=$1
-    shift
-    "$@" > "$out/stdout" 2> "$out/stderr"
-    got=$?
-    [ $got = "$status" ] ||
-        complain "status $got, expected $status: $*: $(cat "$out/stderr")"
-}
-
-has() { # file, text
-    grep -q -- "$2" "$out/$1" || complain "no '$2' in $1"
-}
 
 # shellcheck source=tests/page_checks.sh
 . "$src/tests/page_checks.sh"

@@ -2,27 +2,11 @@
 # picard-dag plan: keys, exit statuses, arithmetic that is exact, and a store of
 # earlier runs that may be missing, broken or not writable.
 set -u
-src=${srcdir:-.}
-out=$(mktemp -d) || exit 1
-trap 'rm -rf "$out"' EXIT
-failed=0
+# shellcheck source=tests/script_lib.sh
+. "${srcdir:-.}/tests/script_lib.sh"
 job=$src/examples/gaussian.pb
 XDG_CACHE_HOME=$out/cache
 export XDG_CACHE_HOME
-
-complain() {
-    echo "run_plan: $*" >&2
-    failed=1
-}
-
-expect() { # status, command ..
-    status=$1
-    shift
-    "$@" > "$out/stdout" 2> "$out/stderr"
-    got=$?
-    [ $got = "$status" ] ||
-        complain "status $got, expected $status: $*: $(cat "$out/stderr")"
-}
 
 plan() { # options ..: the plan of the job as JSON, which must come
     expect 0 "$PICARD_DAG" plan "$job" --json "$@"
@@ -40,15 +24,11 @@ is() { # key, arithmetic over numbers, share that messages may add
         complain "$1 is '$(value "$1")', expected $2"
 }
 
-says() { # file, text
-    grep -q -- "$2" "$out/$1" || complain "no '$2' in $1: $(head -n 4 "$out/$1")"
-}
-
 refuses() { # text, options ..
     text=$1
     shift
     expect 2 "$PICARD_DAG" plan "$job" "$@"
-    says stderr "$text"
+    has stderr "$text"
     [ -s "$out/stdout" ] && complain "plan $*: something on standard output"
     [ "$(wc -l < "$out/stderr")" = 1 ] || complain "plan $*: not one line"
 }
@@ -57,15 +37,15 @@ refuses() { # text, options ..
 plan --ranks 4
 for key in ranks rounds evaluations seconds sample sequential idle_share \
     memory_bytes window advice speedup links bytes_out bytes_in sources; do
-    says stdout "\"$key\":"
+    has stdout "\"$key\":"
 done
 is ranks 4
-says stdout '"source": "default"'
+has stdout '"source": "default"'
 [ -e "$XDG_CACHE_HOME" ] && complain "a plan has written something"
 expect 0 "$PICARD_DAG" plan "$job" --ranks 4
 [ "$(wc -l < "$out/stdout")" -le 24 ] || complain "more than a screen"
 for word in rounds sampling idle memory advice default; do
-    says stdout "$word"
+    has stdout "$word"
 done
 
 # Fifty rows, one a task, a thousand seconds each, beside which messages are nothing:
@@ -81,8 +61,8 @@ no=1e-5
     is sample "1000 * $(value evaluations)" $no
     awk -v idle="$(value idle_share)" 'BEGIN { exit !(idle < 1e-6) }' ||
         complain "one worker is idle"
-    says stdout '"source": "given"'
-    says stdout 'sequential sampling is the better choice'
+    has stdout '"source": "given"'
+    has stdout 'sequential sampling is the better choice'
     evaluations=$(value evaluations)
     plan $one --rounds 7 --task-seconds 250
     is sample "250 * $evaluations" $no
@@ -125,10 +105,10 @@ awk 'NR == FNR { barrier = $1; next } { exit !($1 <= barrier && $1 > 0) }' \
 
 # The graph for Graphviz.
 expect 0 "$PICARD_DAG" plan "$job" --dot --set sampler.steps=6 --rounds 3
-says stdout '^digraph plan {'
-says stdout '^}'
-says stdout 'E_0_0 -> U_0_0;'
-says stdout 'U_0_0 -> U_0_1 \[style=dashed\];'
+has stdout '^digraph plan {'
+has stdout '^}'
+has stdout 'E_0_0 -> U_0_0;'
+has stdout 'U_0_0 -> U_0_1 \[style=dashed\];'
 [ "$(grep -c '{' "$out/stdout")" = "$(grep -c '}' "$out/stdout")" ] ||
     complain "braces"
 if command -v dot > /dev/null; then
@@ -137,7 +117,7 @@ fi
 expect 0 "$PICARD_DAG" plan "$job" --dot --set sampler.steps=1000 --set block_rows=1 \
     --set solver.window=64
 [ "$(wc -c < "$out/stdout")" -lt 200000 ] || complain "an endless graph"
-says stdout 'more rounds'
+has stdout 'more rounds'
 
 # Misuse.
 refuses 'one job at a time' "$job"
@@ -151,7 +131,7 @@ refuses 'at least two ranks' --dedicated-scheduler --ranks 1
 refuses 'solver.method: newton' --set solver.method=newton
 refuses 'sampler.steps' --set sampler.steps=0
 expect 0 "$PICARD_DAG" plan --help
-says stdout '^usage: picard-dag plan'
+has stdout '^usage: picard-dag plan'
 plan --dedicated-scheduler --ranks 3
 is workers 2
 
@@ -163,17 +143,17 @@ small="--set sampler.steps=12 --set gaussian.shape=16"
     [ -s "$out/stderr" ] && complain "run -q: $(cat "$out/stderr")"
     rounds=$(sed -n 's/^ *"rounds": *\([0-9]*\),*$/\1/p' "$out/run/run.json" |
         tail -n 1)
-    says run/run.json '"prediction": {'
-    says run/run.json '"source": "measured"'
+    has run/run.json '"prediction": {'
+    has run/run.json '"source": "measured"'
     [ "$(find "$XDG_CACHE_HOME" -type f | wc -l)" = 1 ] ||
         complain "not one file: $(find "$XDG_CACHE_HOME")"
     plan $small
     is rounds "$rounds"
-    says stdout '"source": "stored"'
+    has stdout '"source": "stored"'
     plan $small --set solver.window=6
-    says stdout '"source": "nearest"'
+    has stdout '"source": "nearest"'
     expect 0 "$PICARD_DAG" run "$job" $small -q -o "$out/run"
-    says run/run.json '"source": "stored"'
+    has run/run.json '"source": "stored"'
     # Another model has a file of its own.
     plan --set sampler.steps=12 --set gaussian.shape=17
     grep -q '"source": "stored"' "$out/stdout" && complain "of another model"
@@ -186,7 +166,7 @@ small="--set sampler.steps=12 --set gaussian.shape=16"
           "-4": [2], "1e300": [3], "1": ["a", -1, null]}}}}'; do
         printf '%s' "$text" > "$file"
         expect 0 "$PICARD_DAG" plan "$job" --json -q $small
-        says stdout '"source": "default"'
+        has stdout '"source": "default"'
         expect 0 "$PICARD_DAG" run "$job" $small -q -o "$out/run"
         grep -q '"format": 1' "$file" || complain "is not mended: $text"
         plan $small
@@ -198,7 +178,7 @@ small="--set sampler.steps=12 --set gaussian.shape=16"
     expect 0 "$PICARD_DAG" run "$job" $small -q -o "$out/run"
     printf '{' > "$file"
     expect 0 "$PICARD_DAG" plan "$job" $small
-    says stderr 'stored costs are not used'
+    has stderr 'stored costs are not used'
 }
 
 # Nowhere to keep it: the run is none the worse, and nothing appears.
@@ -210,11 +190,11 @@ cp "$job" "$out/job.pb"
     cd "$out/empty" || exit 1
     "$PICARD_DAG" run "$out/job.pb" $small -o "$out/run-0" 2> "$out/stderr"
 ) || complain "without HOME: $(cat "$out/stderr")"
-says stderr 'costs are not kept'
+has stderr 'costs are not kept'
 [ -z "$(ls -A "$out/empty")" ] || complain "without HOME: $(ls -A "$out/empty")"
 # shellcheck disable=SC2086
 XDG_CACHE_HOME=/dev/null/nowhere expect 0 "$PICARD_DAG" run "$job" $small \
     -o "$out/run"
-says stderr 'costs are not kept'
+has stderr 'costs are not kept'
 
 exit $failed

@@ -2,15 +2,8 @@
 # Whole runs of the program: the same bytes in one process and on 1, 2, 3 and 8
 # ranks, and the sequential sampler's result within tolerance.
 set -u
-src=${srcdir:-.}
-out=$(mktemp -d) || exit 1
-trap 'rm -rf "$out"' EXIT
-failed=0
-
-complain() {
-    echo "run_ranks: $*" >&2
-    failed=1
-}
+# shellcheck source=tests/script_lib.sh
+. "${srcdir:-.}/tests/script_lib.sh"
 
 # job, then settings
 check_job() {

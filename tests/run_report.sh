@@ -3,33 +3,9 @@
 # and in order; the page is well-formed, needs nothing from outside, and is made
 # of any run; what is no run gets one message.
 set -u
-src=${srcdir:-.}
-out=$(mktemp -d) || exit 1
-trap 'rm -rf "$out"' EXIT
-failed=0
+# shellcheck source=tests/script_lib.sh
+. "${srcdir:-.}/tests/script_lib.sh"
 job=$src/examples/gaussian.pb
-
-complain() {
-    echo "run_report: $*" >&2
-    failed=1
-}
-
-expect() { # status, command ..
-    status=$1
-    shift
-    "$@" > "$out/stdout" 2> "$out/stderr"
-    got=$?
-    [ $got = "$status" ] ||
-        complain "status $got, expected $status: $*: $(cat "$out/stderr")"
-}
-
-has() { # file, text
-    grep -q -- "$2" "$out/$1" || complain "no '$2' in $1"
-}
-
-has_not() { # file, text
-    grep -q -- "$2" "$out/$1" && complain "'$2' in $1"
-}
 
 refuse() { # folder, text of the message
     expect 2 "$PICARD_DAG" report "$out/$1"

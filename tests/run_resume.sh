@@ -2,19 +2,12 @@
 # Runs that are stopped, or killed, and go on: the same bytes, rounds and evaluations
 # as one that was never broken off.
 set -u
-src=${srcdir:-.}
-out=$(mktemp -d) || exit 1
-trap 'rm -rf "$out"' EXIT
+# shellcheck source=tests/script_lib.sh
+. "${srcdir:-.}/tests/script_lib.sh"
 XDG_CACHE_HOME=$out/cache
 export XDG_CACHE_HOME
-failed=0
 job="$src/examples/gaussian.pb"
 set -- --set samples=4 --set sampler.steps=40 --set solver.window=10
-
-complain() {
-    echo "run_resume: $*" >&2
-    failed=1
-}
 
 # What must not depend on how often a run was broken off.
 facts() {

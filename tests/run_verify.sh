@@ -2,32 +2,12 @@
 # picard-dag verify: every sampler with every solver, in one process and on ranks;
 # what is refused says why; what is not within bounds has its own status.
 set -u
-src=${srcdir:-.}
-out=$(mktemp -d) || exit 1
-trap 'rm -rf "$out"' EXIT
-failed=0
+# shellcheck source=tests/script_lib.sh
+. "${srcdir:-.}/tests/script_lib.sh"
 job=$src/examples/gaussian.pb
 small="--set gaussian.shape=16 --set sampler.steps=12"
 
-complain() {
-    echo "run_verify: $*" >&2
-    failed=1
-}
-
 # expected status, then the command; output in $out/stdout and $out/stderr
-expect() {
-    status=$1
-    shift
-    "$@" > "$out/stdout" 2> "$out/stderr"
-    got=$?
-    [ $got = "$status" ] ||
-        complain "status $got, expected $status: $*: $(cat "$out/stderr")"
-}
-
-has() { # file, text
-    grep -q "$2" "$out/$1" || complain "no '$2' in $1: $(cat "$out/$1")"
-}
-
 fact() {
     awk -v name="$1" '$1 == name { print $2 }' "$out/stdout"
 }
