@@ -4,13 +4,18 @@
 
 #include "base/status.h"
 
+/* Tests have a table of their own. */
+#ifndef PDAG_BACKEND_TABLE
+#define PDAG_BACKEND_TABLE "backend/backend_table.h"
+#endif
+
 #define PDAG_BACKEND(name) extern const pdag_backend_ops pdag_backend_##name;
-#include "backend/backend_table.h"
+#include PDAG_BACKEND_TABLE
 #undef PDAG_BACKEND
 
 static const pdag_backend_ops *const backends[] = {
 #define PDAG_BACKEND(name) &pdag_backend_##name,
-#include "backend/backend_table.h"
+#include PDAG_BACKEND_TABLE
 #undef PDAG_BACKEND
     NULL};
 
@@ -63,15 +68,45 @@ static const pdag_backend_ops *next_by_priority(int below)
     return best;
 }
 
-static pdag_status open_any(int device, pdag_precision precision,
-                            pdag_backend **be_out)
+/* Who asks for a backend. */
+typedef struct asker {
+    bool is_local; /* a process among others; else `number` is a device's */
+    int number;
+    bool share;
+} asker;
+
+static pdag_status open_for(const pdag_backend_ops *ops, const asker *who,
+                            pdag_precision precision, pdag_backend **be_out,
+                            int *device_out)
+{
+    int n = who->is_local && ops->n_devices != NULL ? ops->n_devices() : 0;
+    int device = who->number;
+    pdag_status status;
+
+    if (who->is_local && ops->n_devices == NULL)
+        device = 0;
+    else if (n > 0 && device >= n && who->share)
+        device %= n;
+    else if (n > 0 && device >= n)
+        return pdag_error(PDAG_ERR_UNSUPPORTED,
+                          "backend %s: this machine has %d device%s, not one for "
+                          "each of its ranks (--share-devices lets them share)",
+                          ops->name, n, n == 1 ? "" : "s");
+    status = ops->open(device, precision, be_out);
+    if (status == PDAG_OK)
+        *device_out = ops->n_devices != NULL ? device : -1;
+    return status;
+}
+
+static pdag_status open_any(const asker *who, pdag_precision precision,
+                            pdag_backend **be_out, int *device_out)
 {
     const pdag_backend_ops *ops;
     int below = 1 << 30;
     char names[NAMES_BYTES];
 
     while ((ops = next_by_priority(below)) != NULL) {
-        pdag_status status = ops->open(device, precision, be_out);
+        pdag_status status = open_for(ops, who, precision, be_out, device_out);
 
         if (status != PDAG_ERR_UNSUPPORTED)
             return status;
@@ -80,23 +115,43 @@ static pdag_status open_any(int device, pdag_precision precision,
     list_names(names);
     return pdag_error_prefix(PDAG_ERR_UNSUPPORTED,
                              "no backend for %s on device %d (built in: %s)",
-                             pdag_precision_name(precision), device, names);
+                             pdag_precision_name(precision),
+                             who->is_local ? 0 : who->number, names);
+}
+
+static pdag_status open_named(const char *name, const asker *who,
+                              pdag_precision precision, pdag_backend **be_out,
+                              int *device_out)
+{
+    char names[NAMES_BYTES];
+
+    if (strcmp(name, "auto") == 0)
+        return open_any(who, precision, be_out, device_out);
+    for (size_t i = 0; backends[i] != NULL; i++)
+        if (strcmp(backends[i]->name, name) == 0)
+            return open_for(backends[i], who, precision, be_out, device_out);
+    list_names(names);
+    return pdag_error(PDAG_ERR_UNSUPPORTED,
+                      "backend '%s' is not built in (built in: %s)", name,
+                      names);
 }
 
 pdag_status pdag_backend_open(const char *name, int device,
                               pdag_precision precision, pdag_backend **be_out)
 {
-    char names[NAMES_BYTES];
+    const asker who = {.is_local = false, .number = device};
+    int opened;
 
-    if (strcmp(name, "auto") == 0)
-        return open_any(device, precision, be_out);
-    for (size_t i = 0; backends[i] != NULL; i++)
-        if (strcmp(backends[i]->name, name) == 0)
-            return backends[i]->open(device, precision, be_out);
-    list_names(names);
-    return pdag_error(PDAG_ERR_UNSUPPORTED,
-                      "backend '%s' is not built in (built in: %s)", name,
-                      names);
+    return open_named(name, &who, precision, be_out, &opened);
+}
+
+pdag_status pdag_backend_open_local(const char *name, int local, bool share,
+                                    pdag_precision precision,
+                                    pdag_backend **be_out, int *device_out)
+{
+    const asker who = {.is_local = true, .number = local, .share = share};
+
+    return open_named(name, &who, precision, be_out, device_out);
 }
 
 pdag_status pdag_precision_parse(const char *name, pdag_precision *out)

@@ -98,6 +98,9 @@ typedef struct pdag_attention {
     pdag_slice q, k, v, y;
 } pdag_attention;
 
+/** Operations that were recorded, to be run again; opaque. */
+typedef struct pdag_recording pdag_recording;
+
 typedef struct pdag_backend_ops pdag_backend_ops;
 
 /** An implementation embeds this as its first member. */
@@ -205,7 +208,24 @@ struct pdag_backend_ops {
     pdag_status (*avg_pool2)(pdag_backend *be, size_t b, size_t h, size_t w,
                              size_t c, const pdag_buf *x, pdag_buf *y);
 
-    /* OPTIONAL entries come here, NULL where a backend has none. */
+    /* OPTIONAL: NULL where a backend has none */
+
+    /** Devices on this machine, each of which is for one process.  NULL: one
+     *  that all processes of a machine share (its processors). */
+    int (*n_devices)(void);
+
+    /* The next four are all there or all NULL. */
+
+    /** What is queued up to record_end() is kept instead of run, with the buffers
+     *  and weights it names.  Nothing may be allocated, given back, moved from or to
+     *  the host or waited for in between, so the same must have been run before. */
+    pdag_status (*record_begin)(pdag_backend *be);
+    /** Ends the recording in any case; PDAG_ERR_BACKEND where it failed. */
+    pdag_status (*record_end)(pdag_backend *be, pdag_recording **recording_out);
+    /** Queue what was recorded.  PDAG_ERR_UNSUPPORTED, and nothing is queued, where
+     *  the backend's own memory has moved since: record it anew. */
+    pdag_status (*replay)(pdag_backend *be, pdag_recording *recording);
+    void (*recording_destroy)(pdag_backend *be, pdag_recording *recording);
 };
 
 /** Backends built in, NULL-terminated, from configure (backend/backend_table.h). */
@@ -215,6 +235,16 @@ const pdag_backend_ops *const *pdag_backend_list(void);
  *  with be->ops->close().  PDAG_ERR_UNSUPPORTED lists what is built in. */
 pdag_status pdag_backend_open(const char *name, int device,
                               pdag_precision precision, pdag_backend **be_out);
+
+/** Open `name` for process `local` (from 0) of those that compute on this machine:
+ *  a backend that has devices gives each process its own.  Where they do not
+ *  suffice: with `share` several processes take one, else "auto" goes on to a
+ *  backend that they share anyway and a named one is PDAG_ERR_UNSUPPORTED.
+ *  *device_out: number of the process's device, -1 where it has none of its own.
+ *  Otherwise as pdag_backend_open(). */
+pdag_status pdag_backend_open_local(const char *name, int local, bool share,
+                                    pdag_precision precision,
+                                    pdag_backend **be_out, int *device_out);
 
 /** "float32" ... into a precision; PDAG_ERR_ARG. */
 pdag_status pdag_precision_parse(const char *name, pdag_precision *out);

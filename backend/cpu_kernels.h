@@ -73,6 +73,11 @@ typedef struct pdag_cpu_kernels {
     void (*activate)(size_t n, pdag_activation act, const void *x, void *y);
     void (*add)(size_t n, const void *a, const void *b, void *y);
     void (*scale)(size_t n, float s, const void *x, void *y);
+    /** As there, of one image: scale, shift, gate: [c]; x, h, y: [p][c]. */
+    void (*modulate)(size_t p, size_t c, float one, const void *scale,
+                     const void *shift, const void *x, void *y);
+    void (*gated_add)(size_t p, size_t c, const void *gate, const void *h,
+                      const void *x, void *y);
     void (*geglu)(size_t m, size_t n, const void *x, void *y);
     void (*layer_norm)(size_t m, size_t c, float eps, const float *gamma,
                        const float *beta, const void *x, void *y);

@@ -252,7 +252,8 @@ static pdag_status onednn_group_norm(pdag_backend *be, size_t b, size_t p,
     if (status != PDAG_OK)
         return status;
     PDAG_ASSERT(groups > 0 && c % groups == 0);
-    PDAG_ASSERT(act == PDAG_ACT_NONE || act == PDAG_ACT_SILU);
+    PDAG_ASSERT(act == PDAG_ACT_NONE || act == PDAG_ACT_SILU ||
+                act == PDAG_ACT_MISH);
     norm.gamma = vector(gamma, c);
     norm.beta = vector(beta, c);
     norm.scratch = scratch;
@@ -308,6 +309,49 @@ static pdag_status onednn_scale(pdag_backend *be, size_t n, float s,
 {
     pdag_onednn_of(be)->kernels->scale(n, s, pdag_onednn_elements(be, x, n),
                                        pdag_onednn_elements(be, y, n));
+    return PDAG_OK;
+}
+
+/* The [c] elements of image b of a slice. */
+static const char *slice_row(const pdag_backend *be, const pdag_slice *slice,
+                             size_t b, size_t c)
+{
+    const size_t first = slice->offset + b * slice->batch_stride;
+    const char *from = pdag_onednn_elements(be, slice->buf, first + c);
+
+    return from + first * be->act_size;
+}
+
+static pdag_status onednn_modulate(pdag_backend *be, size_t b, size_t p,
+                                   size_t c, float one, const pdag_slice *scale,
+                                   const pdag_slice *shift, const pdag_buf *x,
+                                   pdag_buf *y)
+{
+    const size_t image = p * c * be->act_size;
+    const char *from = pdag_onednn_elements(be, x, b * p * c);
+    char *to = pdag_onednn_elements(be, y, b * p * c);
+
+    for (size_t i = 0; i < b; i++)
+        pdag_onednn_of(be)->kernels->modulate(
+            p, c, one, slice_row(be, scale, i, c), slice_row(be, shift, i, c),
+            from + i * image, to + i * image);
+    return PDAG_OK;
+}
+
+static pdag_status onednn_gated_add(pdag_backend *be, size_t b, size_t p,
+                                    size_t c, const pdag_slice *gate,
+                                    const pdag_buf *h, const pdag_buf *x,
+                                    pdag_buf *y)
+{
+    const size_t image = p * c * be->act_size;
+    const char *plus = pdag_onednn_elements(be, h, b * p * c);
+    const char *from = pdag_onednn_elements(be, x, b * p * c);
+    char *to = pdag_onednn_elements(be, y, b * p * c);
+
+    for (size_t i = 0; i < b; i++)
+        pdag_onednn_of(be)->kernels->gated_add(
+            p, c, slice_row(be, gate, i, c), plus + i * image,
+            from + i * image, to + i * image);
     return PDAG_OK;
 }
 
@@ -387,6 +431,8 @@ const pdag_backend_ops pdag_backend_onednn = {
     .activate = onednn_activate,
     .add = onednn_add,
     .scale = onednn_scale,
+    .modulate = onednn_modulate,
+    .gated_add = onednn_gated_add,
     .concat = onednn_concat,
     .upsample = onednn_upsample,
     .avg_pool2 = onednn_avg_pool2,

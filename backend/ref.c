@@ -286,6 +286,53 @@ static pdag_status ref_scale(pdag_backend *be, size_t n, float s,
     return PDAG_OK;
 }
 
+/* The [c] floats of image b of a slice. */
+static const float *slice_row(const pdag_slice *slice, size_t b, size_t c)
+{
+    size_t first = slice->offset + b * slice->batch_stride;
+
+    return pdag_ref_floats(slice->buf, first + c) + first;
+}
+
+static pdag_status ref_modulate(pdag_backend *be, size_t b, size_t p, size_t c,
+                                float one, const pdag_slice *scale,
+                                const pdag_slice *shift, const pdag_buf *x,
+                                pdag_buf *y)
+{
+    const float *from = pdag_ref_floats(x, b * p * c);
+    float *to = pdag_ref_floats(y, b * p * c);
+
+    (void)be;
+    for (size_t r = 0; r < b * p; r++) {
+        const float *factor = slice_row(scale, r / p, c);
+        const float *plus = slice_row(shift, r / p, c);
+
+        for (size_t i = 0; i < c; i++)
+            to[r * c + i] =
+                (float)(from[r * c + i] * ((double)one + factor[i]) + plus[i]);
+    }
+    return PDAG_OK;
+}
+
+static pdag_status ref_gated_add(pdag_backend *be, size_t b, size_t p, size_t c,
+                                 const pdag_slice *gate, const pdag_buf *h,
+                                 const pdag_buf *x, pdag_buf *y)
+{
+    const float *plus = pdag_ref_floats(h, b * p * c);
+    const float *from = pdag_ref_floats(x, b * p * c);
+    float *to = pdag_ref_floats(y, b * p * c);
+
+    (void)be;
+    for (size_t r = 0; r < b * p; r++) {
+        const float *factor = slice_row(gate, r / p, c);
+
+        for (size_t i = 0; i < c; i++)
+            to[r * c + i] = (float)(from[r * c + i] +
+                                    (double)factor[i] * plus[r * c + i]);
+    }
+    return PDAG_OK;
+}
+
 static pdag_status ref_concat(pdag_backend *be, size_t m, size_t ca,
                               const pdag_buf *a, size_t cb, const pdag_buf *b,
                               pdag_buf *y)
@@ -364,6 +411,8 @@ const pdag_backend_ops pdag_backend_ref = {
     .activate = ref_activate,
     .add = ref_add,
     .scale = ref_scale,
+    .modulate = ref_modulate,
+    .gated_add = ref_gated_add,
     .concat = ref_concat,
     .upsample = ref_upsample,
     .avg_pool2 = ref_avg_pool2,

@@ -79,7 +79,8 @@ pdag_status pdag_ref_group_norm(pdag_backend *be, size_t b, size_t p, size_t c,
 
     (void)be;
     PDAG_ASSERT(groups > 0 && c % groups == 0);
-    PDAG_ASSERT(act == PDAG_ACT_NONE || act == PDAG_ACT_SILU);
+    PDAG_ASSERT(act == PDAG_ACT_NONE || act == PDAG_ACT_SILU ||
+                act == PDAG_ACT_MISH);
     for (size_t i = 0; i < b; i++)
         for (size_t g = 0; g < groups; g++) {
             group one = {p,

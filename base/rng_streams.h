@@ -20,6 +20,8 @@ typedef struct pdag_torch_cpu {
 /** torch seeds with the low 32 bits only. */
 void pdag_torch_cpu_seed(pdag_torch_cpu *stream, uint64_t seed);
 void pdag_torch_cpu_normal(pdag_torch_cpu *stream, size_t n, float *out);
+/** The generator's next 32 bits. */
+uint32_t pdag_torch_cpu_word(pdag_torch_cpu *stream);
 
 /** Philox offset of torch's CUDA generator, counted in blocks of four. */
 typedef struct pdag_torch_cuda {

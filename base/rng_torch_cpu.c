@@ -29,7 +29,7 @@ static uint32_t twisted(uint32_t high, uint32_t low, uint32_t far)
     return far ^ (mixed >> 1) ^ ((low & 1u) != 0 ? 0x9908b0dfu : 0u);
 }
 
-static uint32_t next_word(pdag_torch_cpu *stream)
+uint32_t pdag_torch_cpu_word(pdag_torch_cpu *stream)
 {
     uint32_t *w = stream->words;
     uint32_t y;
@@ -49,14 +49,14 @@ static uint32_t next_word(pdag_torch_cpu *stream)
 /* 24 bits, in [0, 1). */
 static float uniform_float(pdag_torch_cpu *stream)
 {
-    return (float)(next_word(stream) & 0xffffffu) * 0x1p-24f;
+    return (float)(pdag_torch_cpu_word(stream) & 0xffffffu) * 0x1p-24f;
 }
 
 /* 53 bits, in [0, 1); the first word is the upper half. */
 static double uniform_double(pdag_torch_cpu *stream)
 {
-    uint64_t high = next_word(stream);
-    uint64_t low = next_word(stream);
+    uint64_t high = pdag_torch_cpu_word(stream);
+    uint64_t low = pdag_torch_cpu_word(stream);
 
     return (double)((high << 32 | low) & 0x1fffffffffffffu) * 0x1p-53;
 }

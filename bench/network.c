@@ -1,7 +1,8 @@
 /* bench/network examples/models/emoji-sd/unet --rows 2 --precision bfloat16
  *
  * Seconds of one evaluation of a part of a model (U-Net, autoencoder's decoder,
- * text encoder), best of some repeats, and peak memory; on one thread with
+ * text encoder), best of some repeats, peak memory, and what the matrix products of
+ * one evaluation take at least (operations, bytes; bench/count.h); on one thread with
  * OMP_NUM_THREADS=1.  --check compares with expected.safetensors beside the
  * weights (tools/reference/sd15_shape.py writes it) instead.  bench/network.py
  * runs the same in PyTorch and gives the ratio. */
@@ -14,7 +15,8 @@
 
 #include "base/mem.h"
 #include "base/rng.h"
-#include "models/autoencoder_kl.h"
+#include "bench/count.h"
+#include "models/autoencoder.h"
 #include "models/clip_text.h"
 #include "models/layout.h"
 #include "models/registry.h"
@@ -30,7 +32,7 @@ typedef struct part {
     pdag_denoiser *network;
     pdag_condition *cond[2]; /* of rows below and from n / 2 */
     const pdag_condition **per_row;
-    pdag_autoencoder_kl *vae;
+    pdag_autoencoder *vae;
     pdag_clip_text *clip;
     int32_t *ids;
     size_t height, width; /* of a latent */
@@ -123,12 +125,12 @@ static void open_network(const options *o, pdag_builder *b, part *p)
 
 static void open_vae(const options *o, pdag_builder *b, part *p)
 {
-    const pdag_autoencoder_kl_info *info;
+    const pdag_autoencoder_info *info;
     long side;
 
     must(pdag_json_int(&b->config, "sample_size", 1, 65536, 512, &side));
-    must(pdag_autoencoder_kl_load(b, false, &p->vae));
-    info = pdag_autoencoder_kl_describe(p->vae);
+    must(pdag_autoencoder_load(b, false, &p->vae));
+    info = &p->vae->info;
     p->rows = 1;
     p->height = (size_t)side / info->factor;
     p->width = p->height;
@@ -169,7 +171,7 @@ static void open_part(const options *o, pdag_backend *be, part *p)
     must(pdag_json_string(&b.config, "_class_name", "", &name));
     if (file != NULL)
         open_clip(o, &b, p);
-    else if (strcmp(name, "AutoencoderKL") == 0)
+    else if (strcmp(name, "AutoencoderKL") == 0 || strcmp(name, "VQModel") == 0)
         open_vae(o, &b, p);
     else
         open_network(o, &b, p);
@@ -184,7 +186,7 @@ static void close_part(part *p)
             p->network->ops->condition_destroy(p->network, p->cond[i]);
     if (p->network != NULL)
         p->network->ops->destroy(p->network);
-    pdag_autoencoder_kl_destroy(p->vae);
+    pdag_autoencoder_destroy(p->vae);
     pdag_clip_text_destroy(p->clip);
     free((void *)p->per_row);
     free(p->ids);
@@ -199,8 +201,7 @@ static void evaluate(part *p)
         must(p->network->ops->eval(p->network, p->rows, p->in, p->t, p->per_row,
                                    p->out));
     else if (p->vae != NULL)
-        must(pdag_autoencoder_kl_decode(p->vae, p->height, p->width, p->in,
-                                        p->out));
+        must(p->vae->ops->decode(p->vae, p->height, p->width, p->in, p->out));
     else
         must(pdag_clip_text_encode(p->clip, p->in_count, p->ids, p->out));
 }
@@ -319,9 +320,11 @@ int main(int argc, char **argv)
     double first;
     double wall;
     double cpu;
+    bench_count count;
 
     must(pdag_precision_parse(o.precision, &precision));
     must(pdag_backend_open(o.backend, 0, precision, &be));
+    bench_count_begin(be);
     begin = now(CLOCK_MONOTONIC);
     open_part(&o, be, &p);
     loaded = now(CLOCK_MONOTONIC) - begin;
@@ -331,11 +334,15 @@ int main(int argc, char **argv)
     if (o.check) {
         printf("relative error %.3e\n", relative_error(&o, &p));
     } else {
+        bench_count_reset();
         best_seconds(&p, o.repeats, &wall, &cpu);
+        count = bench_count_get();
         printf("rows %zu ms %.3f cpu_ms %.3f first_ms %.3f load_ms %.3f "
-               "peak_mib %ld backend %s precision %s\n",
+               "peak_mib %ld backend %s precision %s gflop %.4f mbyte %.4f\n",
                p.rows, 1e3 * wall, 1e3 * cpu, 1e3 * first, 1e3 * loaded,
-               peak_mib(), be->ops->name, pdag_precision_name(be->precision));
+               peak_mib(), be->ops->name, pdag_precision_name(be->precision),
+               1e-9 * count.flops / (double)o.repeats,
+               1e-6 * count.bytes / (double)o.repeats);
     }
     close_part(&p);
     be->ops->close(be);

@@ -41,6 +41,7 @@ typedef struct pdag_command {
 extern const pdag_command pdag_command_run;
 extern const pdag_command pdag_command_verify;
 extern const pdag_command pdag_command_compare;
+extern const pdag_command pdag_command_rollout;
 extern const pdag_command pdag_command_plan;
 extern const pdag_command pdag_command_inspect;
 extern const pdag_command pdag_command_report;

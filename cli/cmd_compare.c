@@ -48,15 +48,19 @@ static int take_option(void *user, int value, const char *argument)
 
 /* Cases: every prompt (or class), with every seed. */
 
-static char *case_name(const pdag_job *job, size_t prompt)
+static char *case_name(const pdag_setup *setup, size_t prompt)
 {
+    const pdag_job *job = setup->job;
+    const char *names;
+    int64_t label;
+
     if (job->prompt.n > 0)
         return pdag_xstrdup(job->prompt.item[prompt % job->prompt.n]);
-    if (job->class_label.n > 0)
-        return pdag_xasprintf(
-            "class %lld",
-            (long long)job->class_label.item[prompt % job->class_label.n]);
-    return pdag_xstrdup("");
+    if (!pdag_setup_class(setup, prompt, &label, &names))
+        return pdag_xstrdup("");
+    if (names[0] != '\0')
+        return pdag_xstrdup(names);
+    return pdag_xasprintf("class %lld", (long long)label);
 }
 
 static void make_cases(pdag_compare *c)
@@ -73,7 +77,7 @@ static void make_cases(pdag_compare *c)
 
         place->prompt = k / c->n_seeds;
         place->more_seed = k % c->n_seeds;
-        place->name = case_name(job, place->prompt);
+        place->name = case_name(&c->setup, place->prompt);
         place->seed = job->seed + place->more_seed;
     }
 }
@@ -234,7 +238,8 @@ static int compare_job(pdag_compare *c, pdag_cli *cli)
                                   &output);
     if (status != PDAG_OK)
         return pdag_cli_fail(status);
-    status = pdag_session_open(cli, &c->setup, c->options.dedicated, &session);
+    status = pdag_session_open(cli, &c->setup, c->options.dedicated,
+                               c->options.share_devices, &session);
     exit_status = status == PDAG_OK ? work(c, &session, &output)
                                     : pdag_cli_fail(status);
     pdag_output_clear(&output);
@@ -275,6 +280,7 @@ const pdag_command pdag_command_compare = {
         "    -o, --output DIR       folder for compare.csv, .html and .json\n"
         "    --force                replace another job's results there\n"
         "    --dedicated-scheduler  rank 0 schedules only\n"
+        "    --share-devices        several ranks may have one GPU\n"
         "    -q, --quiet            no progress\n"
         "\n"
         "Rounds until A: all residuals at most 1e-3; B: final state within 1 % of\n"

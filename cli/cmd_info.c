@@ -21,6 +21,18 @@ static const pdag_precision precisions[] = {
     PDAG_PRECISION_FLOAT32, PDAG_PRECISION_BFLOAT16, PDAG_PRECISION_FLOAT16,
     PDAG_PRECISION_TF32};
 
+static void show_device(const pdag_backend_ops *ops, int number)
+{
+    pdag_backend *be;
+
+    if (ops->open(number, PDAG_PRECISION_FLOAT32, &be) == PDAG_OK) {
+        printf("device %-8d %s\n", number, be->description);
+        ops->close(be);
+    } else {
+        printf("device %-8d not usable (%s)\n", number, pdag_error_text());
+    }
+}
+
 static void show_backend(const pdag_backend_ops *ops)
 {
     char description[128] = "";
@@ -38,7 +50,12 @@ static void show_backend(const pdag_backend_ops *ops)
         any = true;
         ops->close(be);
     }
-    printf(any ? " (%s)\n" : " not usable here\n", description);
+    if (any)
+        printf(" (%s)\n", description);
+    else
+        printf(" not usable here (%s)\n", pdag_error_text());
+    for (int i = 0; any && ops->n_devices != NULL && i < ops->n_devices(); i++)
+        show_device(ops, i);
 }
 
 static void show_mpi(const pdag_cli *cli)

@@ -52,6 +52,8 @@ static json_t *info_json(const pdag_pipeline_info *info)
 {
     json_t *state = json_array();
     json_t *picture = json_null();
+    json_t *names = json_array();
+    json_t *json;
 
     for (int d = 0; d < info->n_state_dims; d++)
         json_array_append_new(state,
@@ -60,21 +62,32 @@ static json_t *info_json(const pdag_pipeline_info *info)
         picture = json_pack("[I, I, I]", (json_int_t)info->picture_height,
                             (json_int_t)info->picture_width,
                             (json_int_t)info->picture_channels);
-    return json_pack("{s:s, s:o, s:o, s:b, s:I, s:I, s:I}", "network",
+    json = json_pack("{s:s, s:o, s:o, s:b, s:I, s:I, s:I}", "network",
                      info->network_class, "state", state, "picture", picture,
                      "text", info->has_text, "tokens",
                      (json_int_t)info->n_tokens, "parameters",
                      (json_int_t)info->n_parameters, "bytes",
                      (json_int_t)info->weight_bytes);
+    for (size_t i = 0; info->class_name_of != NULL && i < info->n_classes; i++)
+        json_array_append_new(names, info->class_name_of[i] != NULL
+                                         ? json_string(info->class_name_of[i])
+                                         : json_null());
+    json_object_set_new(json, "classes", json_integer((json_int_t)info->n_classes));
+    json_object_set_new(json, "class_names", names);
+    return json;
 }
 
-static json_t *lora_json(const pdag_lora_info *info)
+/* fits: every adapter was found to have its weight in a model. */
+static json_t *lora_json(const pdag_lora_info *info, bool fits)
 {
-    return json_pack("{s:I, s:I, s:I, s:I}", "adapters",
+    json_t *matched =
+        fits ? json_integer((json_int_t)info->n_adapters) : json_null();
+
+    return json_pack("{s:I, s:I, s:I, s:I, s:o}", "adapters",
                      (json_int_t)info->n_adapters, "text_encoder",
                      (json_int_t)info->n_text, "min_rank",
                      (json_int_t)info->min_rank, "max_rank",
-                     (json_int_t)info->max_rank);
+                     (json_int_t)info->max_rank, "matched", matched);
 }
 
 static json_t *inspection_json(const pdag_inspection *in)
@@ -90,8 +103,9 @@ static json_t *inspection_json(const pdag_inspection *in)
                      in->runnable, "error", in->error, "parts", parts, "ignored",
                      names_json(in->ignored, in->n_ignored), "model",
                      is_model ? info_json(&in->info) : json_null(), "lora",
-                     in->lora.n_adapters > 0 ? lora_json(&in->lora)
-                                             : json_null());
+                     in->lora.n_adapters > 0
+                         ? lora_json(&in->lora, in->runnable)
+                         : json_null());
 }
 
 static void print_names(const char *what, const json_t *names)
@@ -128,6 +142,27 @@ static void print_part(const json_t *part)
         printf("    error: %s\n", json_string_value(error));
 }
 
+/* The first of many: --json has them all. */
+static void print_classes(const json_t *model)
+{
+    const json_t *names = json_object_get(model, "class_names");
+    json_int_t n = json_integer_value(json_object_get(model, "classes"));
+    size_t i;
+    json_t *name;
+
+    if (n == 0)
+        return;
+    printf("  classes 0 to %lld", (long long)n - 1);
+    json_array_foreach(names, i, name)
+    {
+        if (i == 12)
+            printf("; ...");
+        if (i < 12 && json_is_string(name))
+            printf("%s %zu %s", i == 0 ? ":" : ";", i, json_string_value(name));
+    }
+    printf("\n");
+}
+
 static void print_model(const json_t *model)
 {
     char *state = json_dumps(json_object_get(model, "state"), JSON_COMPACT);
@@ -154,6 +189,8 @@ static void print_lora(const json_t *lora)
     if (high > low)
         printf(" to %lld", high);
     printf("\n");
+    if (json_is_integer(json_object_get(lora, "matched")))
+        printf("  each matches a weight of the model\n");
 }
 
 static void print_text(const json_t *root)
@@ -169,8 +206,10 @@ static void print_text(const json_t *root)
     json_array_foreach(json_object_get(root, "parts"), i, part)
         print_part(part);
     print_names("parts not used", json_object_get(root, "ignored"));
-    if (json_is_object(model))
+    if (json_is_object(model)) {
         print_model(model);
+        print_classes(model);
+    }
     if (json_is_object(lora))
         print_lora(lora);
     printf("  %s\n", json_is_true(json_object_get(root, "runnable"))

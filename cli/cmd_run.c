@@ -374,7 +374,8 @@ static pdag_status open_all(run_state *s, pdag_cli *cli)
         s->trace = pdag_trace_create(o->dedicated ? 1 : 0, pdag_seconds());
     s->performance = pdag_performance_open(&s->setup, o->dedicated);
     pdag_signals_install();
-    return pdag_session_open(cli, &s->setup, o->dedicated, &s->session);
+    return pdag_session_open(cli, &s->setup, o->dedicated, o->share_devices,
+                             &s->session);
 }
 
 /* With a job that is sound. */
@@ -444,6 +445,7 @@ const pdag_command pdag_command_run = {
         "    --task-timeout S        a silent worker is hung (from measurements)\n"
         "    --trace                 also write trace.json (Perfetto)\n"
         "    --dedicated-scheduler   rank 0 schedules only\n"
+        "    --share-devices         several ranks may have one GPU\n"
         "    -q, --quiet             no progress\n"
         "    --fields                list the job's fields and their defaults\n"
         "\n"

@@ -461,7 +461,8 @@ static int verify_job(verify_state *s, pdag_cli *cli)
                                   PDAG_FOLDER_UNKNOWN,
                                   &s->output);
     if (status == PDAG_OK)
-        status = pdag_session_open(cli, &s->setup, o->dedicated, &s->session);
+        status = pdag_session_open(cli, &s->setup, o->dedicated,
+                                   o->share_devices, &s->session);
     return status == PDAG_OK ? work(s) : pdag_cli_fail(status);
 }
 
@@ -496,6 +497,7 @@ const pdag_command pdag_command_verify = {
         "    -o, --output DIR       folder for the results and verify.json\n"
         "    --force                replace another job's results there\n"
         "    --dedicated-scheduler  rank 0 schedules only\n"
+        "    --share-devices        several ranks may have one GPU\n"
         "    -q, --quiet            no progress\n"
         "\n"
         "Exit status 4: not within these bounds; 3: the run did not converge.\n",

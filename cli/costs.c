@@ -250,16 +250,26 @@ char *pdag_costs_worker_key(const pdag_setup *setup, int n_workers,
 char *pdag_costs_rounds_key(const pdag_setup *setup)
 {
     const pdag_job *job = setup->job;
+    char *pcm = pdag_xstrdup("");
+    char *key;
 
-    return pdag_xasprintf(
+    if (job->pcm.present) {
+        free(pcm);
+        pcm = pdag_xasprintf(", pcm %s %g of %lld, variance %g", job->pcm.mixing,
+                             job->pcm.stiffness, (long long)job->pcm.rounds,
+                             job->pcm.variance);
+    }
+    key = pdag_xasprintf(
         "%s %lld eta %g, %s %s %g, window %lld, history %lld, order %lld, slope "
-        "%s, start %s %lld, entry %s, guidance %g",
+        "%s, start %s %lld, entry %s, guidance %g%s",
         job->sampler.kind, (long long)job->sampler.steps, job->sampler.eta,
         job->solver.method, job->solver.stop, job->solver.tolerance,
         (long long)job->solver.window, (long long)job->solver.history,
         (long long)job->solver.order, job->solver.slope, job->solver.start,
         (long long)job->solver.start_row, job->solver.entry,
-        job->guidance_scale);
+        job->guidance_scale, pcm);
+    free(pcm);
+    return key;
 }
 
 char *pdag_costs_update_key(const pdag_setup *setup)

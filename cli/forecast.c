@@ -184,7 +184,7 @@ void pdag_forecast_setup(const pdag_setup *setup, const pdag_shape *shape,
     sim_out->n_paths = paths->n;
     sim_out->path = paths->path;
     sim_out->barrier = shape->barrier;
-    sim_out->encodes = run.has_text;
+    sim_out->encodes = run.has_text && run.conditions == NULL;
     sim_out->decodes = run.picture_floats > 0;
     sim_out->seconds_per_row = speeds->update;
     sim_out->header_bytes = sizeof(pdag_msg_header);

@@ -16,6 +16,7 @@ static const pdag_command *const commands[] = {
     &pdag_command_run,
     &pdag_command_verify,
     &pdag_command_compare,
+    &pdag_command_rollout,
     &pdag_command_plan,
     &pdag_command_inspect,
     &pdag_command_report,

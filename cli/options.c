@@ -10,7 +10,7 @@
 #include "base/mem.h"
 #include "proto/job.h"
 
-enum { OPTION_SET = 256, OPTION_FORCE, OPTION_DEDICATED };
+enum { OPTION_SET = 256, OPTION_FORCE, OPTION_DEDICATED, OPTION_SHARE };
 
 static const struct option common[] = {
     {"set", required_argument, NULL, OPTION_SET},
@@ -18,6 +18,7 @@ static const struct option common[] = {
     {"quiet", no_argument, NULL, 'q'},
     {"force", no_argument, NULL, OPTION_FORCE},
     {"dedicated-scheduler", no_argument, NULL, OPTION_DEDICATED},
+    {"share-devices", no_argument, NULL, OPTION_SHARE},
     {"help", no_argument, NULL, 'h'},
 };
 #define N_COMMON (sizeof common / sizeof common[0])
@@ -103,6 +104,9 @@ static int take_common(const pdag_command *command, pdag_options *o, int c,
         break;
     case OPTION_DEDICATED:
         o->dedicated = true;
+        break;
+    case OPTION_SHARE:
+        o->share_devices = true;
         break;
     case 'h':
         pdag_cli_usage(command, stdout);

@@ -20,7 +20,7 @@ typedef struct pdag_options {
     size_t n_set;
     const char **set; /* "field=value" texts for pdag_setup_create(); -o becomes
                          output=DIR, the last one */
-    bool quiet, force, dedicated;
+    bool quiet, force, dedicated, share_devices;
     size_t n_owned;
     char **owned;    /* texts made here */
     char *temporary; /* file to remove, see pdag_options_reread(), or NULL */

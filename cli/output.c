@@ -37,7 +37,7 @@ static bool is_ours(const char *name)
     static const char *const files[] = {"run.json", "verify.json", "compare.csv",
                                         "compare-ends.csv", "compare.html",
                                         "compare.json", "trace.json",
-                                        "report.html"};
+                                        "report.html", "rollout.json"};
     static const char *const endings[] = {".png", ".npy", ".trajectory.npy",
                                           ".iterates.npy"};
     size_t digits;
@@ -45,6 +45,10 @@ static bool is_ours(const char *name)
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
         if (strcmp(name, files[i]) == 0)
             return true;
+    if (strncmp(name, "episode-", 8) == 0) {
+        digits = strspn(name + 8, "0123456789");
+        return digits > 0 && strcmp(name + 8 + digits, ".png") == 0;
+    }
     if (strncmp(name, "sample-", 7) != 0)
         return false;
     digits = strspn(name + 7, "0123456789");
@@ -121,7 +125,8 @@ static bool report_of_job(const char *path, const json_t *ours)
    job. */
 static bool same_job(const char *folder, const pdag_job *job)
 {
-    static const char *const reports[] = {"run.json", "compare.json"};
+    static const char *const reports[] = {"run.json", "compare.json",
+                                          "rollout.json"};
     json_t *ours = pdag_job_to_json(job);
     bool same = true;
     bool any = false;
@@ -449,12 +454,15 @@ static json_t *sample_json(pdag_output *o, const pdag_sample_result *r,
                            const char *image, const char *state)
 {
     json_t *residuals = json_array();
+    json_t *sample;
+    const char *names;
+    int64_t label;
 
     for (size_t i = 0; i < r->n_rows; i++)
         json_array_append_new(residuals, isfinite(r->residual_rms[i])
                                              ? json_real(r->residual_rms[i])
                                              : json_null());
-    return json_pack(
+    sample = json_pack(
         "{s:I, s:o, s:s, s:s, s:I, s:I, s:o, s:o, s:s?, s:s?, s:{s:f, s:f, s:f}}",
         "index", (json_int_t)r->index, "seed", pdag_output_seed_json(r->seed),
         "prompt", r->prompt, "stop", pdag_stop_reason_text(r->stop), "rounds",
@@ -462,6 +470,11 @@ static json_t *sample_json(pdag_output *o, const pdag_sample_result *r,
         "residual_rms", residuals, "residual_history", history_json(o, r), "image",
         image, "state", state, "seconds", "encode", r->seconds_encode, "sample",
         r->seconds_sample, "decode", r->seconds_decode);
+    if (!pdag_setup_class(o->setup, r->index, &label, &names))
+        return sample;
+    json_object_set_new(sample, "class_label", json_integer(label));
+    json_object_set_new(sample, "class_name", json_string(names));
+    return sample;
 }
 
 pdag_status pdag_output_sample(pdag_output *o, const pdag_sample_result *r)
@@ -561,6 +574,8 @@ pdag_status pdag_output_run(pdag_output *o, const pdag_session *session,
         (json_int_t)graph.block_rows, "reproducible", result->reproducible,
         "reproducible_reason",
         result->reproducible ? "all workers are of one kind"
+        : result->cut        ? "a worker was short of memory and evaluated blocks "
+                               "in parts"
                              : "workers of unlike kind took part",
         "versions", "mpi", pdag_mpi_version(), "jansson", JANSSON_VERSION,
         "samples", sorted_samples(o->samples));

@@ -45,6 +45,16 @@ static double states_of_sample(const pdag_plan *plan)
     return states;
 }
 
+/* Sets of weights that a worker prepares: the base's and, at most, those of each
+   lambda (layers that a LoRA leaves alone are shared). */
+static double weight_sets(const pdag_setup *setup)
+{
+    if (!setup->job->pcm.present)
+        return 1.0;
+    return strcmp(setup->job->pcm.mixing, "features") == 0
+               ? 2.0 : 1.0 + (double)setup->n_lambda;
+}
+
 static void fill_memory(pdag_plan *plan)
 {
     const pdag_setup *setup = plan->setup;
@@ -62,6 +72,7 @@ static void fill_memory(pdag_plan *plan)
     pdag_setup_run(setup, &run);
     m->weights = setup->has_model ? weight * (double)setup->info.n_parameters
                                   : state * (double)setup->job->gaussian.modes;
+    m->weights *= weight_sets(setup);
     m->samples = open * state * states_of_sample(plan);
     if (setup->noise != NULL)
         m->samples += state * (double)setup->job->samples;
@@ -160,7 +171,8 @@ static pdag_status try_choice(const pdag_plan *plan, size_t window,
 
 /* The window that P workers of b rows fill, W = P b, for every b whose cost is
    known; all rows at once where that is.  Of equals the first, which is the
-   smallest. */
+   smallest.  With a Picard-consistency model only the job's own window: rows
+   outside it in the first rounds get nothing from those. */
 static pdag_status choose(pdag_plan *plan)
 {
     const pdag_cost *cost = &plan->speeds.cost;
@@ -174,10 +186,12 @@ static pdag_status choose(pdag_plan *plan)
 
         if (windows[0] > n)
             windows[0] = n;
+        if (plan->setup->job->pcm.present)
+            windows[0] = windows[1] = plan->shape.window;
         for (int i = 0; status == PDAG_OK && i < (known ? 2 : 1); i++) {
             pdag_plan_choice choice;
 
-            if ((b > 1 && !known) || (i == 1 && windows[0] == n))
+            if ((b > 1 && !known) || (i == 1 && windows[0] == windows[1]))
                 continue;
             status = try_choice(plan, windows[i], b, &choice);
             if (status == PDAG_OK && (plan->chosen.window == 0 ||

@@ -172,6 +172,9 @@ static void add_graph(const pdag_plan *plan, pdag_text *text)
                   "              %s: %s\n", plan->paths.rounds,
                   plan->paths.evaluations, pdag_source_text(plan->paths.source),
                   plan->paths.from);
+    if (plan->setup->n_lambda > 0)
+        pdag_text_add(text, "              the first %zu with weights of pcm.path, "
+                      "the window not moving\n", plan->setup->n_lambda);
 }
 
 static void add_times(const pdag_plan *plan, pdag_text *text)

@@ -22,6 +22,10 @@ static pdag_status work_for(const pdag_msg *msg, pdag_comm *comm,
     if (status != PDAG_OK)
         return pdag_worker_refuse(comm, status, exit_status_out);
     pdag_setup_worker_config(&setup, &config);
+    config.local =
+        pdag_mpi_local((msg->header.status & PDAG_MSG_JOB_DEDICATED) == 0);
+    config.share_devices =
+        (msg->header.status & PDAG_MSG_JOB_SHARE_DEVICES) != 0;
     status = pdag_worker_run(&config, comm, exit_status_out);
     pdag_setup_clear(&setup);
     return status;

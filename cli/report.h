@@ -16,7 +16,8 @@ extern "C" {
 /** One sample; texts are borrowed from the JSON, "" where there is none. */
 typedef struct pdag_report_sample {
     size_t index;
-    const char *prompt, *stop, *image, *state;
+    const char *prompt; /* or the names of the class */
+    const char *stop, *image, *state;
     const json_t *seed;        /* integer or text, or NULL */
     double rounds, evaluations; /* NaN: not known */
     double seconds;            /* of sampling; NaN: not known */

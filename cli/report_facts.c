@@ -237,6 +237,8 @@ void pdag_report_samples(const pdag_report *r, pdag_text *page)
 {
     size_t n = r->n_samples < MOST_SAMPLES ? r->n_samples : MOST_SAMPLES;
     bool prompts = false;
+    json_t *labels = json_object_get(json_object_get(r->run.root, "job"),
+                                     "class_label");
 
     if (n == 0)
         return;
@@ -253,7 +255,10 @@ void pdag_report_samples(const pdag_report *r, pdag_text *page)
                   "<th scope=\"col\">rounds</th><th scope=\"col\">evaluations</th>"
                   "<th scope=\"col\">last residual</th><th scope=\"col\">seconds"
                   "</th>%s</tr></thead>\n<tbody>\n",
-                  prompts ? "<th scope=\"col\" class=\"words\">prompt</th>" : "");
+                  !prompts ? ""
+                  : json_array_size(labels) > 0
+                      ? "<th scope=\"col\" class=\"words\">class</th>"
+                      : "<th scope=\"col\" class=\"words\">prompt</th>");
     for (size_t i = 0; i < n; i++)
         add_sample(&r->sample[i], prompts, page);
     pdag_text_add(page, "</tbody></table></div>\n");

@@ -90,6 +90,8 @@ static pdag_status read_sample(pdag_report *r, const json_t *entry, size_t place
                           r->run.path, place);
     s->index = index >= 0.0 && index < 1e15 ? (size_t)index : place;
     s->prompt = pdag_report_text(entry, "prompt");
+    if (s->prompt[0] == '\0')
+        s->prompt = pdag_report_text(entry, "class_name");
     s->stop = pdag_report_text(entry, "stop");
     s->image = pdag_report_text(entry, "image");
     s->state = pdag_report_text(entry, "state");

@@ -39,7 +39,8 @@ static void *local_worker_main(void *argument)
     return NULL;
 }
 
-static pdag_status send_job_to_ranks(const pdag_setup *setup, pdag_cli *cli)
+static pdag_status send_job_to_ranks(const pdag_setup *setup, int flags,
+                                     pdag_cli *cli)
 {
     void *bytes;
     size_t n_bytes;
@@ -58,6 +59,7 @@ static pdag_status send_job_to_ranks(const pdag_setup *setup, pdag_cli *cli)
         if (status != PDAG_OK)
             break;
         memcpy(pdag_msg_payload(msg), bytes, n_bytes);
+        msg->header.status = flags;
         status = cli->ranks->ops->send(cli->ranks, peer, msg);
     }
     free(bytes);
@@ -65,7 +67,8 @@ static pdag_status send_job_to_ranks(const pdag_setup *setup, pdag_cli *cli)
 }
 
 /* This process's own worker thread, and the ranks, as one list of workers. */
-static pdag_status gather_workers(pdag_session *s, pdag_cli *cli)
+static pdag_status gather_workers(pdag_session *s, bool share_devices,
+                                  pdag_cli *cli)
 {
     pdag_comm *ends[2] = {NULL, NULL};
     pdag_status status = PDAG_OK;
@@ -76,6 +79,8 @@ static pdag_status gather_workers(pdag_session *s, pdag_cli *cli)
             return status;
         s->local.endpoint = ends[1];
         pdag_setup_worker_config(s->setup, &s->local.config);
+        s->local.config.local = pdag_mpi_local(1);
+        s->local.config.share_devices = share_devices;
         if (pthread_create(&s->local.thread, NULL, local_worker_main,
                            &s->local) != 0) {
             pdag_comm_destroy(ends[0]);
@@ -90,16 +95,19 @@ static pdag_status gather_workers(pdag_session *s, pdag_cli *cli)
 }
 
 pdag_status pdag_session_open(pdag_cli *cli, const pdag_setup *setup,
-                              bool dedicated, pdag_session *s)
+                              bool dedicated, bool share_devices,
+                              pdag_session *s)
 {
+    int flags = (dedicated ? PDAG_MSG_JOB_DEDICATED : 0) |
+                (share_devices ? PDAG_MSG_JOB_SHARE_DEVICES : 0);
     pdag_status status;
 
     memset(s, 0, sizeof *s);
     s->setup = setup;
     s->dedicated = dedicated;
     s->n_ranks = cli->n_ranks;
-    status = send_job_to_ranks(setup, cli);
-    return status == PDAG_OK ? gather_workers(s, cli) : status;
+    status = send_job_to_ranks(setup, flags, cli);
+    return status == PDAG_OK ? gather_workers(s, share_devices, cli) : status;
 }
 
 /* Runs. */
@@ -184,6 +192,7 @@ void pdag_session_one_sample(const pdag_setup *setup, size_t index,
                              pdag_run_setup *run_out)
 {
     size_t given = index % (size_t)setup->job->samples;
+    size_t n_labels = setup->job->class_label.n;
 
     pdag_setup_run(setup, run_out);
     *job_out = *setup->job;
@@ -191,11 +200,14 @@ void pdag_session_one_sample(const pdag_setup *setup, size_t index,
     job_out->seed += more_seed;
     only_text(&job_out->prompt, index);
     only_text(&job_out->negative_prompt, index);
-    if (job_out->class_label.n > 0) {
-        job_out->class_label.item += index % job_out->class_label.n;
+    if (n_labels > 0) {
+        job_out->class_label.item += index % n_labels;
         job_out->class_label.n = 1;
     }
     run_out->job = job_out;
+    if (run_out->conditions != NULL)
+        run_out->conditions +=
+            (n_labels > 0 ? index % n_labels : given) * run_out->cond_floats;
     if (run_out->noise != NULL)
         run_out->noise += given * run_out->dim;
     if (run_out->start != NULL)

@@ -42,9 +42,11 @@ typedef struct pdag_session {
 /** Known before anything is made or sent: the backend takes the precision. */
 pdag_status pdag_session_check(const pdag_setup *setup, bool dedicated);
 
-/** Start the thread and send the job to the ranks; takes cli->ranks. */
+/** Start the thread and send the job to the ranks; takes cli->ranks.
+ *  share_devices: several ranks of a machine may have one device. */
 pdag_status pdag_session_open(pdag_cli *cli, const pdag_setup *setup,
-                              bool dedicated, pdag_session *session);
+                              bool dedicated, bool share_devices,
+                              pdag_session *session);
 
 /** pdag_scheduler_run() with the numbers of this session filled in; its result is
  *  session->last until the next run. */

@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "cli/guess.h"
+#include "cli/observe.h"
 #include "cli/sampler.h"
 
 /* What is added to the model's weights; the paths stay the job's. */
@@ -65,6 +66,9 @@ static pdag_status inspect_model(pdag_setup *s, pdag_job_facts *facts)
     memcpy(s->state_dims, s->info.state_dims, sizeof s->state_dims);
     facts->has_text = s->info.has_text;
     facts->is_latent = s->info.is_latent;
+    facts->has_classes = s->info.n_classes > 0;
+    facts->n_classes = s->info.n_classes;
+    facts->class_name_of = s->info.class_name_of;
     if (s->info.scheduler_config == NULL)
         return PDAG_OK;
     return pdag_sampler_own_kind(s->info.scheduler_config,
@@ -101,16 +105,13 @@ static pdag_status read_noise(pdag_setup *s)
 }
 
 /* Mean and variance of final states: the job's file, or one that the model brings
-   along. */
+   along, whether the method uses them or not: fields that all jobs of a model
+   have in common. */
 static pdag_status read_statistics(pdag_setup *s, pdag_job_facts *facts)
 {
     const char *path = s->job->solver.statistics;
-    const char *slope = s->job->solver.slope;
-    bool used = strcmp(s->job->solver.method, "secant") == 0 ||
-                strcmp(slope, "gaussian") == 0 || strcmp(slope, "bands") == 0 ||
-                strcmp(s->job->solver.start, "gaussian") == 0;
 
-    if (used && s->has_model && path[0] == '\0') {
+    if (s->has_model && path[0] == '\0') {
         s->own_statistics = pdag_xasprintf("%s/statistics.npy",
                                            s->job->model.path);
         if (access(s->own_statistics, F_OK) != 0)
@@ -122,6 +123,55 @@ static pdag_status read_statistics(pdag_setup *s, pdag_job_facts *facts)
         return PDAG_OK;
     return pdag_guess_statistics(path, s->n_state_dims, s->state_dims,
                                  &s->statistics, &facts->variance);
+}
+
+/* Policy and environment belong together, and give plans to start from. */
+static pdag_status check_control(pdag_setup *s)
+{
+    pdag_job *job = s->job;
+    bool policy = s->has_model && s->info.n_observations > 0;
+    bool given = job->environment[0] != '\0';
+
+    if (policy && !given)
+        return pdag_error(PDAG_ERR_ARG, "environment: none, but %s plans from "
+                          "observations: expected pusht", job->model.path);
+    if (given && !policy)
+        return pdag_error(PDAG_ERR_ARG, "environment: %s: the model is no policy",
+                          job->environment);
+    s->warm_start = policy && strcmp(job->solver.start, "trajectory") == 0 &&
+                    job->solver.start_from[0] == '\0';
+    if (s->warm_start) {
+        free(job->solver.start);
+        job->solver.start = pdag_xstrdup("copies");
+    }
+    return PDAG_OK;
+}
+
+static size_t n_conditions_of_sample(const pdag_setup *s)
+{
+    return s->job->guidance_scale != 1.0 ? 2 : 1;
+}
+
+/* Conditions of a network of classes: the label, under guidance behind "none"; all
+   "none" where the job has no labels. */
+static void make_classes(pdag_setup *s)
+{
+    const pdag_number_list *labels = &s->job->class_label;
+    size_t n = (size_t)s->job->samples > labels->n ? (size_t)s->job->samples
+                                                   : labels->n;
+    size_t floats = n_conditions_of_sample(s);
+
+    if (!s->has_model || s->info.n_classes == 0)
+        return;
+    s->classes = pdag_xcalloc(n * floats, sizeof *s->classes);
+    for (size_t i = 0; i < n; i++) {
+        float *condition = s->classes + i * floats;
+
+        condition[0] = (float)s->info.n_classes;
+        condition[floats - 1] = labels->n > 0
+                                    ? (float)labels->item[i % labels->n]
+                                    : (float)s->info.n_classes;
+    }
 }
 
 /* Everything after the job itself is there.  Ranks 1.. evaluate only: the files
@@ -140,6 +190,8 @@ static pdag_status complete(pdag_setup *s, bool schedules)
         status = read_statistics(s, &facts);
     if (status == PDAG_OK)
         status = pdag_job_resolve(s->job, &facts);
+    if (status == PDAG_OK)
+        status = check_control(s);
     if (status == PDAG_OK)
         status = check_adapters(s, schedules);
     if (status == PDAG_OK)
@@ -161,12 +213,15 @@ pdag_status pdag_setup_create(const char *job_path, size_t n_set,
         status = complete(&s, true);
     if (status == PDAG_OK)
         status = read_noise(&s);
+    if (status == PDAG_OK && s.info.n_observations > 0)
+        status = pdag_observe_starts(s.job, &s.info, &s.observations);
     if (status == PDAG_OK && s.job->solver.start_from[0] != '\0')
         status = pdag_guess_trajectories(s.job, s.transition->n_rows,
                                          s.n_state_dims, s.state_dims, &s.start);
     if (status == PDAG_OK) {
         pdag_run_setup run;
 
+        make_classes(&s);
         pdag_setup_run(&s, &run);
         status = pdag_scheduler_check(&run);
     }
@@ -201,6 +256,8 @@ void pdag_setup_clear(pdag_setup *s)
     free(s->noise);
     free(s->start);
     free(s->statistics);
+    free(s->observations);
+    free(s->classes);
     free(s->own_statistics);
     free(s->loras);
     free(s->lambda);
@@ -209,6 +266,23 @@ void pdag_setup_clear(pdag_setup *s)
     pdag_pipeline_info_clear(&s->info);
     pdag_job_destroy(s->job);
     memset(s, 0, sizeof *s);
+}
+
+bool pdag_setup_class(const pdag_setup *s, size_t index, int64_t *label_out,
+                      const char **names_out)
+{
+    const pdag_number_list *labels = &s->job->class_label;
+    const char *names = NULL;
+    int64_t label;
+
+    if (!s->has_model || labels->n == 0)
+        return false;
+    label = labels->item[index % labels->n];
+    if (s->info.class_name_of != NULL)
+        names = s->info.class_name_of[label];
+    *label_out = label;
+    *names_out = names != NULL ? names : "";
+    return true;
 }
 
 pdag_status pdag_setup_check_scheduler(const char *scheduler_config)
@@ -250,9 +324,13 @@ void pdag_setup_run(const pdag_setup *s, pdag_run_setup *r)
     if (!s->has_model)
         return;
     r->has_text = s->info.has_text;
-    if (s->info.has_text)
-        r->cond_floats = s->info.cond_dim *
-                         (s->job->guidance_scale != 1.0 ? 2 : 1);
+    if (s->info.has_text || s->info.n_classes > 0)
+        r->cond_floats = s->info.cond_dim * n_conditions_of_sample(s);
+    r->conditions = s->classes;
+    if (s->info.n_observations > 0) {
+        r->cond_floats = s->info.cond_dim;
+        r->conditions = s->observations;
+    }
     if (s->info.has_picture)
         r->picture_floats = s->info.picture_height * s->info.picture_width *
                             s->info.picture_channels;

@@ -27,6 +27,11 @@ typedef struct pdag_setup {
     float *noise; /* [samples][D] or NULL */
     float *start; /* [samples][N + 1][D] or NULL */
     float *statistics; /* [2][D] or NULL */
+    float *observations; /* [samples][info.cond_dim] of a policy, or NULL */
+    float *classes; /* [samples or labels, whichever is more][cond_floats]: the
+                       conditions of a network of classes, or NULL */
+    bool warm_start; /* of a policy: a plan starts from the one before, where there
+                        is one; job->solver.start is what the others start from */
     char *own_statistics; /* the model's own file, or NULL */
     pdag_precision precision;
     pdag_lora_opts *loras; /* [job->model.n_lora], of the job */
@@ -43,6 +48,11 @@ pdag_status pdag_setup_create(const char *job_path, size_t n_set,
 pdag_status pdag_setup_unpack(const void *bytes, size_t n_bytes,
                               pdag_setup *setup_out);
 void pdag_setup_clear(pdag_setup *setup);
+
+/** The class of sample `index`, and its names ("" where the model has none); false
+ *  where the job gives it no class. */
+bool pdag_setup_class(const pdag_setup *setup, size_t index, int64_t *label_out,
+                      const char **names_out);
 
 /** Whether this scheduler_config.json gives a sampler: its own kind, or DDIM where
  *  that kind is not in this version. */

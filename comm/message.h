@@ -10,7 +10,8 @@
  *                            TASK       rows of x, then their t (float32)
  *                            DECODE     final state (float32)
  *                            STOP       status = exit status of the whole run
- *      worker -> scheduler   READY      text: host, newline, device
+ *      worker -> scheduler   READY      text: host, newline, device; where it is one
+ *                                       of several a newline and its number
  *                            RESULT     answer to ENCODE, TASK (rows of eps) or
  *                                       DECODE (picture); `task` says which
  *                            FAIL       status = pdag_status, payload = its text
@@ -49,6 +50,12 @@ typedef enum pdag_msg_kind {
     PDAG_MSG_LOST
 } pdag_msg_kind;
 
+/** How ranks are used. */
+typedef enum pdag_msg_job_flags {
+    PDAG_MSG_JOB_DEDICATED = 1,    /* rank 0 only schedules */
+    PDAG_MSG_JOB_SHARE_DEVICES = 2 /* several ranks may have one device */
+} pdag_msg_job_flags;
+
 typedef struct pdag_msg_header {
     uint32_t magic, version;
     uint32_t kind;          /* pdag_msg_kind */
@@ -57,7 +64,9 @@ typedef struct pdag_msg_header {
     uint64_t payload_bytes;
     uint32_t sample, round, block, attempt;
     uint32_t first_row, n_rows;
-    int32_t status;
+    int32_t status;         /* STOP, FAIL: see above; JOB: pdag_msg_job_flags;
+                               RESULT: parts that a task's rows were evaluated in
+                               for lack of memory, or 0 */
     uint32_t mix;           /* TASK: which of the pipeline's mixed weights; 0: the
                                base's */
     double began;           /* RESULT: pdag_seconds() of the worker's machine when

@@ -69,6 +69,8 @@ typedef struct mpi_comm {
 } mpi_comm;
 
 static int started;
+static int local_number; /* of this process on its machine */
+static int beside_rank_0;
 
 int pdag_mpi_launched(void)
 {
@@ -152,6 +154,31 @@ static void die_with_launcher(void)
 #endif
 }
 
+/* Who is on this machine.  A rank that dies now leaves the numbers at 0, and the
+   run without it. */
+static void count_local_ranks(void)
+{
+    MPI_Comm machine;
+    int rank = 0;
+    int lowest = 1;
+
+    MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+    if (MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, rank,
+                            MPI_INFO_NULL, &machine) != MPI_SUCCESS)
+        return;
+    MPI_Comm_rank(machine, &local_number);
+    if (MPI_Allreduce(&rank, &lowest, 1, MPI_INT, MPI_MIN, machine) ==
+        MPI_SUCCESS)
+        beside_rank_0 = lowest == 0;
+    MPI_Comm_free(&machine);
+}
+
+int pdag_mpi_local(int with_rank_0)
+{
+    return local_number > 0 && beside_rank_0 && !with_rank_0 ? local_number - 1
+                                                             : local_number;
+}
+
 pdag_status pdag_mpi_start(int *rank_out, int *size_out)
 {
     int provided;
@@ -170,6 +197,7 @@ pdag_status pdag_mpi_start(int *rank_out, int *size_out)
     MPI_Comm_size(MPI_COMM_WORLD, size_out);
     pdag_fatal_set_hook(abort_all_ranks);
     pdag_fatal_set_rank(*rank_out);
+    count_local_ranks();
     if (*rank_out > 0)
         die_with_launcher();
     if (provided < MPI_THREAD_FUNNELED)

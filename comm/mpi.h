@@ -18,6 +18,10 @@ int pdag_mpi_launched(void);
  *  abort hook of base/fatal.h.  Collective over the launched processes. */
 pdag_status pdag_mpi_start(int *rank_out, int *size_out);
 
+/** Number of this process among those of its machine, from 0 in the order of ranks;
+ *  rank 0 does not count unless `with_rank_0`.  0 before pdag_mpi_start(). */
+int pdag_mpi_local(int with_rank_0);
+
 /** Endpoint of this rank: rank 0 the scheduler, ranks 1.. its workers.
  *  *comm_out is NULL when size is 1.  Collective. */
 pdag_status pdag_mpi_comm_create(pdag_comm **comm_out);

@@ -16,6 +16,12 @@ pdag_status pdag_mpi_start(int *rank_out, int *size_out)
     return PDAG_OK;
 }
 
+int pdag_mpi_local(int with_rank_0)
+{
+    (void)with_rank_0;
+    return 0;
+}
+
 pdag_status pdag_mpi_comm_create(pdag_comm **comm_out)
 {
     *comm_out = NULL;

@@ -4,6 +4,7 @@
 AC_DEFUN([PDAG_BACKEND_TABLE], [
   pdag_backends=ref
   AM_COND_IF([HAVE_ONEDNN], [pdag_backends="onednn $pdag_backends"])
+  AM_COND_IF([HAVE_CUDA], [pdag_backends="cuda $pdag_backends"])
   AC_CONFIG_COMMANDS([$1], [
     {
       echo "/* Written by configure: backends built in. */"

@@ -27,6 +27,19 @@ typedef struct pdag_denoiser_ops pdag_denoiser_ops;
  *  the prompt, a class label); opaque, made and freed by the network's ops. */
 typedef struct pdag_condition pdag_condition;
 
+/** A network that plans actions from observations.  Inside it both are normalised:
+ *  normalised = given * scale + offset, per number.  A condition is
+ *  [n_observations][observation_dim] as the environment gives them, the oldest
+ *  first; a state is [horizon][action_dim] normalised actions, the first of which
+ *  belongs to the oldest observation. */
+typedef struct pdag_policy {
+    size_t n_observations, observation_dim;
+    size_t action_dim;
+    size_t n_actions; /* to execute, from that of the newest observation on */
+    const float *action_scale, *action_offset;           /* [action_dim] */
+    const float *observation_scale, *observation_offset; /* [observation_dim] */
+} pdag_policy;
+
 /** A network embeds this as its first member. */
 typedef struct pdag_denoiser {
     const pdag_denoiser_ops *ops;
@@ -34,6 +47,9 @@ typedef struct pdag_denoiser {
     int n_state_dims;                   /* 1..3 */
     size_t state_dims[PDAG_STATE_MAX_DIMS]; /* e.g. C, H, W */
     size_t cond_dim; /* floats of one condition (tokens * width); 0: none */
+    size_t n_classes; /* of a network of classes, whose condition is one number:
+                         a label below it, or n_classes itself for "none" */
+    const pdag_policy *policy; /* of a policy, alive as the network; else NULL */
 } pdag_denoiser;
 
 struct pdag_denoiser_ops {

@@ -6,7 +6,7 @@
 #include <sys/stat.h>
 
 #include "base/mem.h"
-#include "models/autoencoder_kl.h"
+#include "models/autoencoder.h"
 #include "models/clip_text.h"
 #include "models/clip_tokenizer.h"
 #include "models/layout.h"
@@ -103,15 +103,19 @@ static pdag_status check_part(pdag_builder *b, part_kind kind,
                               pdag_part_info *part)
 {
     const pdag_network_class *network;
-    pdag_autoencoder_kl *vae = NULL;
+    const pdag_autoencoder_ops *decoder;
+    pdag_autoencoder *vae = NULL;
     pdag_clip_text *clip = NULL;
     pdag_denoiser *model = NULL;
     pdag_status status;
 
     if (kind == PART_VAE) {
-        find_unknown_keys(&b->config, pdag_autoencoder_kl_keys, part);
-        status = pdag_autoencoder_kl_load(b, true, &vae);
-        pdag_autoencoder_kl_destroy(vae);
+        status = pdag_autoencoder_find(&b->config, &decoder);
+        if (status != PDAG_OK)
+            return status;
+        find_unknown_keys(&b->config, decoder->keys, part);
+        status = decoder->load(b, true, &vae);
+        pdag_autoencoder_destroy(vae);
         return status;
     }
     if (kind == PART_TEXT) {
@@ -185,9 +189,9 @@ static void inspect_layout(pdag_layout *layout, pdag_inspection *inspection)
     if (layout->text_encoder != NULL)
         inspect_part(inspection, "text_encoder", layout->text_encoder,
                      PART_TEXT);
-    inspect_part(inspection, "unet", layout->network, PART_NETWORK);
+    inspect_part(inspection, layout->network_name, layout->network, PART_NETWORK);
     if (layout->vae != NULL)
-        inspect_part(inspection, "vae", layout->vae, PART_VAE);
+        inspect_part(inspection, layout->vae_name, layout->vae, PART_VAE);
 }
 
 static void judge(const char *path, pdag_inspection *inspection)
@@ -214,7 +218,7 @@ static bool is_lone_part(const char *path, part_kind *kind_out)
     if (stat(file, &info) == 0 && pdag_json_read(file, &config) == PDAG_OK) {
         const char *name = class_of(&config);
 
-        if (strcmp(name, "AutoencoderKL") == 0) {
+        if (strcmp(name, "AutoencoderKL") == 0 || strcmp(name, "VQModel") == 0) {
             *kind_out = PART_VAE;
             found = true;
         } else if (strcmp(name, "CLIPTextModel") == 0) {

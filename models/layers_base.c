@@ -278,6 +278,71 @@ pdag_status pdag_build_conv3(pdag_builder *b, const char *prefix, size_t in,
     return pdag_build_conv(b, prefix, shape, conv_out);
 }
 
+/* Both tensors as float32 through arrange() into `to`: weight, then bias. */
+static pdag_status rearrange(const pdag_arrangement *a,
+                             const pdag_weight_desc *from, size_t n_to,
+                             void **to_out)
+{
+    size_t n = pdag_tensor_count(from->part[0]);
+    void *memory;
+    float *to;
+    float *is;
+
+    PDAG_TRY(pdag_alloc_tensor(n_to + a->to_dims[0] + n + a->n_bias,
+                               sizeof(float), from->part[0]->name, &memory));
+    to = memory;
+    is = to + n_to + a->to_dims[0];
+    memset(to, 0, (n_to + a->to_dims[0]) * sizeof *to);
+    pdag_tensor_to_f32(from->part[0], 0, n, is);
+    pdag_tensor_to_f32(from->bias[0], 0, a->n_bias, is + n);
+    a->arrange(a, is, is + n, to, to + n_to);
+    *to_out = memory;
+    return PDAG_OK;
+}
+
+pdag_status pdag_build_arranged(pdag_builder *b, const char *prefix,
+                                const pdag_arrangement *a,
+                                pdag_weight **weight_out)
+{
+    pdag_weight_desc from = {.n_parts = 1};
+    pdag_tensor_view weight;
+    pdag_tensor_view bias;
+    pdag_weight_desc desc = {.kind = a->kind,
+                             .n_parts = 1,
+                             .part = {&weight},
+                             .bias = {a->without_bias ? NULL : &bias},
+                             .stride = a->stride,
+                             .pad_left = a->pad_left,
+                             .pad_right = a->pad_right};
+    char name[PDAG_PREFIX_BYTES];
+    size_t n_to = 1;
+    void *memory;
+    pdag_status status;
+
+    *weight_out = NULL;
+    PDAG_TRY(look_up_part(b, prefix, a->n_dims, a->dims, false, 0, &from));
+    pdag_join(prefix, "bias", name);
+    PDAG_TRY(look_up_mixed(b, name, 1, &a->n_bias, false, &from.bias[0]));
+    if (b->be == NULL)
+        return PDAG_OK;
+    for (int d = 0; d < a->n_to_dims; d++)
+        n_to *= a->to_dims[d];
+    PDAG_TRY(rearrange(a, &from, n_to, &memory));
+    weight = (pdag_tensor_view){.name = from.part[0]->name,
+                                .data = memory,
+                                .dtype = PDAG_F32,
+                                .n_dims = a->n_to_dims};
+    memcpy(weight.dims, a->to_dims, sizeof a->to_dims);
+    bias = (pdag_tensor_view){.name = from.bias[0]->name,
+                              .data = (float *)memory + n_to,
+                              .dtype = PDAG_F32,
+                              .n_dims = 1,
+                              .dims = {a->to_dims[0]}};
+    status = create(b, &desc, weight_out);
+    free(memory);
+    return status;
+}
+
 static pdag_status build_vector(pdag_builder *b, const char *prefix,
                                 const char *name, size_t n,
                                 pdag_weight **weight_out)

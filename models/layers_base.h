@@ -15,6 +15,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "backend/backend.h"
 #include "base/json.h"
@@ -119,6 +120,24 @@ pdag_status pdag_build_conv(pdag_builder *b, const char *prefix,
 /** 3x3, stride 1, padding 1. */
 pdag_status pdag_build_conv3(pdag_builder *b, const char *prefix, size_t in,
                              size_t out, pdag_conv *conv_out);
+/** A weight whose file has it in another layout than the backend wants. */
+typedef struct pdag_arrangement {
+    pdag_weight_kind kind;
+    int n_dims;     /* in the file: PREFIX.weight [dims], PREFIX.bias [n_bias] */
+    size_t dims[4];
+    size_t n_bias;
+    int n_to_dims; /* as the backend takes it; its bias is [to_dims[0]] */
+    size_t to_dims[4];
+    bool without_bias;
+    size_t stride, pad_left, pad_right; /* CONV2D */
+    size_t first; /* for arrange() */
+    /** Float32 in, float32 out; the outputs are zero before. */
+    void (*arrange)(const struct pdag_arrangement *a, const float *weight,
+                    const float *bias, float *to_weight, float *to_bias);
+} pdag_arrangement;
+pdag_status pdag_build_arranged(pdag_builder *b, const char *prefix,
+                                const pdag_arrangement *a,
+                                pdag_weight **weight_out);
 /** groups > 0 must divide channels: PDAG_ERR_UNSUPPORTED. */
 pdag_status pdag_build_norm(pdag_builder *b, const char *prefix,
                             size_t channels, size_t groups, double eps,
@@ -133,6 +152,8 @@ pdag_status pdag_build_tensor(pdag_builder *b, const char *name, size_t rows,
 typedef struct pdag_workspace {
     pdag_backend *be;
     size_t rows; /* that the buffers are made for */
+    bool failed; /* one of them did not fit: made anew for the next pass */
+    uint64_t generation; /* counts how often they were made anew */
     struct pdag_workspace_slot **slots;
     size_t n_slots;
 } pdag_workspace;
@@ -148,6 +169,9 @@ typedef struct pdag_pass {
 
 /** Take all buffers back and make room for `rows` rows. */
 void pdag_pass_begin(pdag_pass *pass, pdag_workspace *ws, size_t rows);
+
+/** Give all buffers back but two, of which either may be NULL. */
+void pdag_pass_keep_only(pdag_pass *pass, const pdag_buf *a, const pdag_buf *b);
 
 /** A buffer of rows * elements activations. */
 pdag_status pdag_take(pdag_pass *pass, size_t elements, pdag_buf **buf_out);

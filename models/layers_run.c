@@ -23,11 +23,13 @@ void pdag_workspace_clear(pdag_workspace *ws)
     ws->slots = NULL;
     ws->n_slots = 0;
     ws->rows = 0;
+    ws->failed = false;
+    ws->generation++;
 }
 
 void pdag_pass_begin(pdag_pass *pass, pdag_workspace *ws, size_t rows)
 {
-    if (rows > ws->rows) {
+    if (rows > ws->rows || ws->failed) {
         pdag_workspace_clear(ws);
         ws->rows = rows;
     }
@@ -37,6 +39,15 @@ void pdag_pass_begin(pdag_pass *pass, pdag_workspace *ws, size_t rows)
     pass->be = ws->be;
     pass->ws = ws;
     pass->rows = rows;
+}
+
+void pdag_pass_keep_only(pdag_pass *pass, const pdag_buf *a, const pdag_buf *b)
+{
+    for (size_t i = 0; i < pass->ws->n_slots; i++) {
+        slot *one = pass->ws->slots[i];
+
+        one->taken = &one->buf == a || &one->buf == b;
+    }
 }
 
 /* Round up to 1, 1.25, 1.5 or 1.75 times a power of two: neighbours in size
@@ -71,6 +82,7 @@ pdag_status pdag_take(pdag_pass *pass, size_t elements, pdag_buf **buf_out)
     fresh = pdag_xcalloc(1, sizeof *fresh);
     status = pass->be->ops->alloc(pass->be, bytes, &fresh->buf);
     if (status != PDAG_OK) {
+        ws->failed = true;
         free(fresh);
         return status;
     }

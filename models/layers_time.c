@@ -13,16 +13,24 @@
 pdag_status pdag_build_time(pdag_builder *b, const char *prefix,
                             pdag_time *time)
 {
-    char name[PDAG_PREFIX_BYTES];
+    char first[PDAG_PREFIX_BYTES];
+    char second[PDAG_PREFIX_BYTES];
 
+    pdag_join(prefix, "linear_1", first);
+    pdag_join(prefix, "linear_2", second);
+    return pdag_build_time_layers(b, first, second, time->width, time);
+}
+
+pdag_status pdag_build_time_layers(pdag_builder *b, const char *first,
+                                   const char *second, size_t hidden,
+                                   pdag_time *time)
+{
     time->sinusoids = pdag_xcalloc(time->channels, sizeof *time->sinusoids);
     time->known = pdag_xcalloc(MAX_KNOWN, sizeof *time->known);
     time->known_t = pdag_xcalloc(MAX_KNOWN, sizeof *time->known_t);
-    pdag_join(prefix, "linear_1", name);
-    PDAG_TRY(pdag_build_linear(b, name, time->channels, time->width, true,
+    PDAG_TRY(pdag_build_linear(b, first, time->channels, hidden, true,
                                &time->linear_1));
-    pdag_join(prefix, "linear_2", name);
-    return pdag_build_linear(b, name, time->width, time->width, true,
+    return pdag_build_linear(b, second, hidden, time->width, true,
                              &time->linear_2);
 }
 
@@ -46,13 +54,19 @@ pdag_status pdag_build_time_slot(pdag_builder *b, const char *prefix,
 
     PDAG_TRY(
         pdag_build_linear(b, prefix, time->width, width, true, &projection));
+    pdag_time_add_slot(time, &projection, slot_out);
+    return PDAG_OK;
+}
+
+void pdag_time_add_slot(pdag_time *time, const pdag_linear *projection,
+                        pdag_time_slot *slot_out)
+{
     time->projections = pdag_xrealloc(
         time->projections, time->n_projections + 1, sizeof *time->projections);
-    time->projections[time->n_projections++] = projection;
+    time->projections[time->n_projections++] = *projection;
     slot_out->offset = time->total;
-    slot_out->width = width;
-    time->total += width;
-    return PDAG_OK;
+    slot_out->width = projection->out;
+    time->total += projection->out;
 }
 
 void pdag_time_sinusoids(const pdag_time *time, float t, float *out)
@@ -112,7 +126,7 @@ static pdag_status project(pdag_pass *pass, pdag_time *time, float t,
 
     pdag_time_sinusoids(time, t, time->sinusoids);
     PDAG_TRY(pdag_take(pass, time->channels, &sinusoids));
-    PDAG_TRY(pdag_take(pass, time->width, &hidden));
+    PDAG_TRY(pdag_take(pass, time->linear_1.out, &hidden));
     PDAG_TRY(pdag_take(pass, time->width, &embedding));
     PDAG_TRY(pdag_take(pass, time->total, &all));
     PDAG_TRY(ops->upload(pass->be, time->channels, time->sinusoids, sinusoids));
@@ -166,6 +180,12 @@ static pdag_status look_up(pdag_pass *pass, pdag_time *time, float t,
 
 pdag_status pdag_time_gather(pdag_pass *pass, pdag_time *time, const float *t)
 {
+    return pdag_time_gather_with(pass, time, t, NULL);
+}
+
+pdag_status pdag_time_gather_with(pdag_pass *pass, pdag_time *time,
+                                  const float *t, const float *const *add)
+{
     size_t rows = pass->rows;
     pdag_buf *gathered;
 
@@ -177,9 +197,11 @@ pdag_status pdag_time_gather(pdag_pass *pass, pdag_time *time, const float *t)
         PDAG_TRY(look_up(pass, time, t[r], &known));
         for (size_t i = 0; i < time->n_projections; i++) {
             size_t width = time->projections[i].out;
+            float *to = time->staging + rows * offset + r * width;
 
-            memcpy(time->staging + rows * offset + r * width, known + offset,
-                   width * sizeof *known);
+            memcpy(to, known + offset, width * sizeof *known);
+            for (size_t c = 0; add != NULL && c < width; c++)
+                to[c] += add[r][offset + c];
             offset += width;
         }
     }

@@ -47,6 +47,10 @@ typedef struct pdag_time {
  * set by the caller; reads PREFIX.linear_1 and PREFIX.linear_2. */
 pdag_status pdag_build_time(pdag_builder *b, const char *prefix,
                             pdag_time *time);
+/** The same with the layers `first` (hidden columns) and `second`. */
+pdag_status pdag_build_time_layers(pdag_builder *b, const char *first,
+                                   const char *second, size_t hidden,
+                                   pdag_time *time);
 void pdag_time_clear(pdag_time *time);
 
 /** The projection of one residual block. */
@@ -54,12 +58,19 @@ pdag_status pdag_build_time_slot(pdag_builder *b, const char *prefix,
                                  size_t width, pdag_time *time,
                                  pdag_time_slot *slot_out);
 
+/** The same for a projection that the caller has built. */
+void pdag_time_add_slot(pdag_time *time, const pdag_linear *projection,
+                        pdag_time_slot *slot_out);
+
 /** Sinusoids of t: out [channels]. */
 void pdag_time_sinusoids(const pdag_time *time, float t, float *out);
 
 /** Sets pass->time to the projections of t[rows], by residual block:
  *  slot by slot [rows][width]. */
 pdag_status pdag_time_gather(pdag_pass *pass, pdag_time *time, const float *t);
+/** The same with add[row] [total] added; host. */
+pdag_status pdag_time_gather_with(pdag_pass *pass, pdag_time *time,
+                                  const float *t, const float *const *add);
 
 /** The rows of one residual block: [rows][width], part of pass->time. */
 pdag_buf pdag_time_view(const pdag_pass *pass, const pdag_time_slot *slot);

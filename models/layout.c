@@ -22,6 +22,10 @@ void pdag_layout_clear(pdag_layout *layout)
     memset(layout, 0, sizeof *layout);
 }
 
+/* What the network of a DiTPipeline may be called. */
+static const char *const transformers[] = {"DiTTransformer2DModel",
+                                           "Transformer2DModel", NULL};
+
 static bool is_file(const char *path)
 {
     struct stat info;
@@ -80,10 +84,10 @@ static void find_scheduler(const char *path, pdag_layout *layout)
     }
 }
 
-/* unet/, or the root itself where the network's files are there. */
+/* Its folder, or the root itself where the network's files are there. */
 static pdag_status find_network(const char *path, pdag_layout *layout)
 {
-    char *folder = pdag_xasprintf("%s/unet", path);
+    char *folder = pdag_xasprintf("%s/%s", path, layout->network_name);
     char *config = pdag_xasprintf("%s/config.json", path);
     pdag_status status = PDAG_OK;
 
@@ -98,6 +102,43 @@ static pdag_status find_network(const char *path, pdag_layout *layout)
     }
     free(folder);
     free(config);
+    return status;
+}
+
+static void set_vae(const char *path, const char *name, pdag_layout *layout)
+{
+    layout->vae_name = name;
+    layout->vae = pdag_xasprintf("%s/%s", path, name);
+}
+
+/* Of an LDMPipeline. */
+static pdag_status find_vqvae(const pdag_json *index, const char *path,
+                              pdag_layout *layout)
+{
+    static const char *const classes[] = {"VQModel", "AutoencoderKL", NULL};
+    bool has_vqvae;
+    pdag_status status = has_part(index, "vqvae", classes, &has_vqvae);
+
+    if (status != PDAG_OK)
+        return status;
+    if (!has_vqvae)
+        return pdag_error(PDAG_ERR_UNSUPPORTED,
+                          "%s: vqvae: missing; a %s needs it", index->path,
+                          layout->class_name);
+    set_vae(path, "vqvae", layout);
+    return PDAG_OK;
+}
+
+/* Of a DiTPipeline, which may also work on pixels. */
+static pdag_status find_optional_vae(const pdag_json *index, const char *path,
+                                     pdag_layout *layout)
+{
+    static const char *const classes[] = {"AutoencoderKL", NULL};
+    bool has_vae;
+    pdag_status status = has_part(index, "vae", classes, &has_vae);
+
+    if (status == PDAG_OK && has_vae)
+        set_vae(path, "vae", layout);
     return status;
 }
 
@@ -126,7 +167,7 @@ static pdag_status find_text_parts(const pdag_json *index, const char *path,
                           : !has_encoder ? "text_encoder"
                                          : "tokenizer",
                           layout->class_name);
-    layout->vae = pdag_xasprintf("%s/vae", path);
+    set_vae(path, "vae", layout);
     layout->text_encoder = pdag_xasprintf("%s/text_encoder", path);
     layout->tokenizer = pdag_xasprintf("%s/tokenizer", path);
     return PDAG_OK;
@@ -135,8 +176,9 @@ static pdag_status find_text_parts(const pdag_json *index, const char *path,
 /* Parts of other kinds, such as the safety checker. */
 static void note_ignored(const pdag_json *index, pdag_layout *layout)
 {
-    static const char *const used[] = {"unet", "vae", "text_encoder",
-                                       "tokenizer", "scheduler"};
+    static const char *const used[] = {"unet",         "transformer", "vae",
+                                       "vqvae",        "text_encoder",
+                                       "tokenizer",    "scheduler"};
     const char *key;
     json_t *value;
 
@@ -158,11 +200,15 @@ static pdag_status read_index(const char *path, const pdag_json *index,
                               pdag_layout *layout)
 {
     static const char *const known[] = {"StableDiffusionPipeline",
-                                        "DDPMPipeline", "DDIMPipeline", NULL};
-    static const char *const networks[] = {"UNet2DConditionModel",
-                                           "UNet2DModel", NULL};
+                                        "DDPMPipeline", "DDIMPipeline",
+                                        "LDMPipeline",
+                                        "DiffusionPolicyPipeline",
+                                        "DiTPipeline", NULL};
+    static const char *const networks[] = {
+        "UNet2DConditionModel", "UNet2DModel", "ConditionalUnet1D", NULL};
     int which = -1;
     bool has_network;
+    bool is_dit;
     pdag_status status =
         pdag_json_choice(index, "_class_name", known, -1, &which);
 
@@ -172,14 +218,21 @@ static pdag_status read_index(const char *path, const pdag_json *index,
         return pdag_error(PDAG_ERR_FORMAT, "%s: _class_name: missing",
                           index->path);
     layout->class_name = pdag_xstrdup(known[which]);
-    status = has_part(index, "unet", networks, &has_network);
+    is_dit = strcmp(layout->class_name, "DiTPipeline") == 0;
+    layout->network_name = is_dit ? "transformer" : "unet";
+    status = has_part(index, layout->network_name,
+                      is_dit ? transformers : networks, &has_network);
     if (status == PDAG_OK && !has_network)
-        status =
-            pdag_error(PDAG_ERR_UNSUPPORTED, "%s: unet: missing", index->path);
+        status = pdag_error(PDAG_ERR_UNSUPPORTED, "%s: %s: missing", index->path,
+                            layout->network_name);
     if (status == PDAG_OK)
         status = find_network(path, layout);
     if (status == PDAG_OK && which == 0)
         status = find_text_parts(index, path, layout);
+    if (status == PDAG_OK && strcmp(layout->class_name, "LDMPipeline") == 0)
+        status = find_vqvae(index, path, layout);
+    if (status == PDAG_OK && is_dit)
+        status = find_optional_vae(index, path, layout);
     if (status == PDAG_OK)
         note_ignored(index, layout);
     return status;
@@ -202,6 +255,10 @@ static pdag_status read_bare(const char *path, const char *config,
     if (status == PDAG_OK) {
         layout->class_name = pdag_xstrdup(name);
         layout->network = pdag_xstrdup(path);
+        layout->network_name = "unet";
+        for (size_t i = 0; transformers[i] != NULL; i++)
+            if (strcmp(name, transformers[i]) == 0)
+                layout->network_name = "transformer";
     }
     pdag_json_clear(&json);
     return status;

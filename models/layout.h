@@ -20,8 +20,10 @@ extern "C" {
 /** Folders of the parts, all owned; NULL: the model has no such part. */
 typedef struct pdag_layout {
     char *class_name; /* of the pipeline; a bare network's own class */
-    char *network;    /* unet/, never NULL */
-    char *vae;
+    char *network;    /* unet/ or transformer/, never NULL */
+    const char *network_name; /* of that folder, also where all is in the root */
+    char *vae;            /* vae/, or vqvae/ of an LDMPipeline */
+    const char *vae_name; /* of the folder: "vae" or "vqvae" */
     char *text_encoder;
     char *tokenizer;
     char *scheduler_config; /* a file */

@@ -77,7 +77,7 @@ void pdag_pipeline_destroy(pdag_pipeline *pipeline)
     free(pipeline->nets);
     pdag_clip_tokenizer_destroy(pipeline->tokenizer);
     pdag_clip_text_destroy(pipeline->text);
-    pdag_autoencoder_kl_destroy(pipeline->vae);
+    pdag_autoencoder_destroy(pipeline->vae);
     free((void *)pipeline->cond);
     free(pipeline);
 }
@@ -230,11 +230,10 @@ static void to_picture(size_t channels, size_t positions, const float *planes,
 static pdag_status decode_latent(pdag_pipeline *pipeline, const float *state,
                                  float *planes)
 {
-    const pdag_autoencoder_kl_info *info =
-        pdag_autoencoder_kl_describe(pipeline->vae);
+    pdag_autoencoder *vae = pipeline->vae;
     const pdag_denoiser *network = pipeline->network;
-    float scale = (float)info->scaling_factor;
-    float shift = (float)info->shift_factor;
+    float scale = (float)vae->info.scaling_factor;
+    float shift = (float)vae->info.shift_factor;
     void *memory;
     float *latent;
     pdag_status status =
@@ -245,10 +244,24 @@ static pdag_status decode_latent(pdag_pipeline *pipeline, const float *state,
     latent = memory;
     for (size_t d = 0; d < network->dim; d++)
         latent[d] = state[d] / scale + shift;
-    status = pdag_autoencoder_kl_decode(pipeline->vae, network->state_dims[1],
-                                        network->state_dims[2], latent, planes);
+    status = vae->ops->decode(vae, network->state_dims[1], network->state_dims[2],
+                              latent, planes);
     free(latent);
     return status;
+}
+
+/* Normalised actions to those of the environment. */
+static void to_actions(const pdag_denoiser *network, const float *state,
+                       float *actions)
+{
+    const pdag_policy *policy = network->policy;
+
+    for (size_t d = 0; d < network->dim; d++) {
+        size_t a = d % policy->action_dim;
+
+        actions[d] = (state[d] - policy->action_offset[a]) /
+                     policy->action_scale[a];
+    }
 }
 
 pdag_status pdag_pipeline_decode(pdag_pipeline *pipeline, const float *state,
@@ -258,6 +271,10 @@ pdag_status pdag_pipeline_decode(pdag_pipeline *pipeline, const float *state,
     void *memory;
     pdag_status status;
 
+    if (pipeline->network->policy != NULL) {
+        to_actions(pipeline->network, state, picture_out);
+        return PDAG_OK;
+    }
     if (!pipeline->has_picture)
         return pdag_error(PDAG_ERR_ARG, "%s makes no pictures",
                           pipeline->network->ops->name);

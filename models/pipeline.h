@@ -6,7 +6,8 @@
  *  and is what every worker does.  Layouts known: StableDiffusionPipeline
  *  (unet/ vae/ text_encoder/ tokenizer/ scheduler/), DDPMPipeline and
  *  DDIMPipeline (unet/ scheduler/, or all files in the root as
- *  google/ddpm-cifar10-32).  Files are found as diffusers finds them: plain,
+ *  google/ddpm-cifar10-32), DiffusionPolicyPipeline (unet/ scheduler/; our own,
+ *  see docs/pusht.md).  Files are found as diffusers finds them: plain,
  *  sharded (index.json) and variant (".fp16.") names. */
 #ifndef PDAG_MODELS_PIPELINE_H
 #define PDAG_MODELS_PIPELINE_H
@@ -44,6 +45,8 @@ typedef struct pdag_pipeline_info {
                                 NULL; or NULL */
     size_t n_observations, observation_dim; /* of a policy: observations of one
                                 condition, numbers of each; 0: no policy */
+    size_t n_actions; /* of a policy: actions of a plan that are executed, from
+                         that of the newest observation, n_observations - 1, on */
     size_t n_tokens;         /* of one prompt */
     uint64_t n_parameters;   /* of all parts, from the weight files' headers */
     uint64_t weight_bytes;   /* on disk */
@@ -136,7 +139,8 @@ pdag_status pdag_pipeline_eval(pdag_pipeline *pipeline, size_t n,
                                float *eps_out);
 
 /** Final state [D] to picture, float32 [height][width][channels] in [0, 1] (not
- *  rounded).  PDAG_ERR_ARG where the model makes no pictures. */
+ *  rounded); of a policy to actions as the environment takes them, [horizon]
+ *  [action_dim].  PDAG_ERR_ARG where the model makes neither. */
 pdag_status pdag_pipeline_decode(pdag_pipeline *pipeline, const float *state,
                                  float *picture_out);
 

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "models/labels.h"
 #include "models/layout.h"
 #include "models/pipeline_parts.h"
 #include "models/registry.h"
@@ -93,7 +94,7 @@ static pdag_status load_vae(pdag_loading *loading, pdag_pipeline *pipeline)
 
     if (status == PDAG_OK) {
         add_weights(b.weights, loading);
-        status = pdag_autoencoder_kl_load(&b, false, &pipeline->vae);
+        status = pdag_autoencoder_load(&b, false, &pipeline->vae);
     }
     pdag_builder_close(&b);
     return status;
@@ -109,7 +110,11 @@ static pdag_status check_fit(const pdag_layout *layout,
     if (pipeline->text != NULL)
         floats =
             pipeline->n_tokens * pdag_clip_text_describe(pipeline->text)->width;
-    if (network->cond_dim > 0 && pipeline->text == NULL)
+    if (network->policy != NULL) /* its condition is the environment's */
+        return PDAG_OK;
+    if (network->n_classes > 0) /* it is led by a number alone */
+        floats = network->cond_dim;
+    else if (network->cond_dim > 0 && pipeline->text == NULL)
         return pdag_error(PDAG_ERR_UNSUPPORTED,
                           "%s: %s takes prompts, but there is no text encoder; "
                           "give the folder of the whole pipeline",
@@ -120,14 +125,12 @@ static pdag_status check_fit(const pdag_layout *layout,
                           "the text encoder gives %zu",
                           layout->network, network->cond_dim, floats);
     if (pipeline->vae != NULL &&
-        pdag_autoencoder_kl_describe(pipeline->vae)->latent_channels !=
-            network->state_dims[0])
-        return pdag_error(
-            PDAG_ERR_SHAPE,
-            "%s: latent_channels: %zu, but the network's states have %zu",
-            layout->vae,
-            pdag_autoencoder_kl_describe(pipeline->vae)->latent_channels,
-            network->state_dims[0]);
+        pipeline->vae->info.latent_channels != network->state_dims[0])
+        return pdag_error(PDAG_ERR_SHAPE,
+                          "%s: its latents have %zu channels, but the network's "
+                          "states have %zu",
+                          layout->vae, pipeline->vae->info.latent_channels,
+                          network->state_dims[0]);
     return PDAG_OK;
 }
 
@@ -140,11 +143,8 @@ static void set_picture(pdag_pipeline *pipeline)
         return;
     pipeline->picture_channels = network->state_dims[0];
     if (pipeline->vae != NULL) {
-        const pdag_autoencoder_kl_info *info =
-            pdag_autoencoder_kl_describe(pipeline->vae);
-
-        pipeline->picture_channels = info->out_channels;
-        factor = info->factor;
+        pipeline->picture_channels = pipeline->vae->info.out_channels;
+        factor = pipeline->vae->info.factor;
     }
     pipeline->picture_height = network->state_dims[1] * factor;
     pipeline->picture_width = network->state_dims[2] * factor;
@@ -223,7 +223,13 @@ static void fill_info(const pdag_loading *loading,
     info->picture_width = pipeline->picture_width;
     info->picture_channels = pipeline->picture_channels;
     info->cond_dim = network->cond_dim;
+    info->n_classes = network->n_classes;
     info->n_tokens = pipeline->n_tokens;
+    if (network->policy != NULL) {
+        info->n_observations = network->policy->n_observations;
+        info->observation_dim = network->policy->observation_dim;
+        info->n_actions = network->policy->n_actions;
+    }
     info->n_parameters = loading->n_elements;
     info->weight_bytes = loading->n_bytes;
 }
@@ -232,6 +238,7 @@ static void fill_info(const pdag_loading *loading,
 static pdag_status check(const char *path, const pdag_pipeline_opts *opts,
                          pdag_pipeline_info *info_out)
 {
+    char **names = NULL;
     pdag_pipeline *pipeline;
     pdag_layout layout;
     pdag_loading loading = {.layout = &layout, .opts = opts};
@@ -241,8 +248,14 @@ static pdag_status check(const char *path, const pdag_pipeline_opts *opts,
         return status;
     pipeline = pdag_xcalloc(1, sizeof *pipeline);
     status = load_parts(&loading, pipeline);
-    if (status == PDAG_OK && info_out != NULL)
+    if (status == PDAG_OK && pipeline->network->n_classes > 0)
+        status = pdag_labels_read(path, pipeline->network->n_classes, &names);
+    if (status == PDAG_OK && info_out != NULL) {
         fill_info(&loading, pipeline, info_out);
+        info_out->class_name_of = names;
+    } else if (status == PDAG_OK) {
+        pdag_labels_free(names, pipeline->network->n_classes);
+    }
     pdag_layout_clear(&layout);
     pdag_pipeline_destroy(pipeline);
     return status;
@@ -266,6 +279,8 @@ void pdag_pipeline_info_clear(pdag_pipeline_info *info)
 {
     if (info == NULL)
         return;
+    pdag_labels_free(info->class_name_of, info->n_classes);
+    info->class_name_of = NULL;
     free(info->scheduler_config);
     info->scheduler_config = NULL;
 }

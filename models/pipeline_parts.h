@@ -5,7 +5,7 @@
 
 #include <stdint.h>
 
-#include "models/autoencoder_kl.h"
+#include "models/autoencoder.h"
 #include "models/clip_text.h"
 #include "models/clip_tokenizer.h"
 #include "models/layout.h"
@@ -30,7 +30,7 @@ struct pdag_pipeline {
     pdag_clip_tokenizer *tokenizer; /* owned; NULL: no text */
     pdag_clip_text *text;           /* owned; NULL: no text */
     size_t n_tokens;
-    pdag_autoencoder_kl *vae; /* owned; NULL: states are pictures, or nothing */
+    pdag_autoencoder *vae; /* owned; NULL: states are pictures, or nothing */
     bool has_picture;
     size_t picture_height, picture_width, picture_channels;
     const pdag_condition **cond; /* scratch: one pointer per row */

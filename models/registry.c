@@ -4,8 +4,11 @@
 #include <string.h>
 
 static const pdag_network_class *const networks[] = {
+    &pdag_network_dit,
+    &pdag_network_transformer2d,
     &pdag_network_unet2d_condition,
     &pdag_network_unet2d,
+    &pdag_network_unet1d,
     NULL,
 };
 

@@ -27,6 +27,9 @@ const pdag_network_class *const *pdag_network_list(void);
 pdag_status pdag_network_find(const pdag_json *config,
                               const pdag_network_class **class_out);
 
+extern const pdag_network_class pdag_network_dit;
+extern const pdag_network_class pdag_network_transformer2d;
+extern const pdag_network_class pdag_network_unet1d;
 extern const pdag_network_class pdag_network_unet2d;
 extern const pdag_network_class pdag_network_unet2d_condition;
 

@@ -15,6 +15,7 @@
 #include "models/layers_attention.h"
 #include "models/layers_resnet.h"
 #include "models/layers_time.h"
+#include "models/recordings.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -96,6 +97,7 @@ typedef struct pdag_unet {
     pdag_unet_block up[PDAG_CONFIG_MAX_BLOCKS];
     pdag_map *skips; /* [n_skips]: kept results of one evaluation */
     size_t n_skips;
+    pdag_recordings recordings;
     const void **kv; /* [kv_room]: conditions of one evaluation */
     size_t kv_room;
 } pdag_unet;

@@ -76,6 +76,7 @@ void pdag_unet_destroy(pdag_denoiser *model)
     }
     clear_block(&unet->mid);
     pdag_time_clear(&unet->time);
+    pdag_recordings_clear(&unet->recordings, unet->be);
     pdag_workspace_clear(&unet->ws);
     pdag_weight_list_clear(&unet->weights);
     free(unet->kv_layers.items);

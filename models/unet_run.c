@@ -137,23 +137,17 @@ static pdag_status run_up(pdag_pass *pass, const pdag_unet_block *block,
     return PDAG_OK;
 }
 
-static pdag_status run(pdag_pass *pass, pdag_unet *unet, const float *x,
-                       const float *t, float *eps)
+/* Everything between the picture's way in and its way out; gives x back. */
+static pdag_status run_layers(pdag_pass *pass, void *network, const pdag_map *x,
+                              pdag_map *y_out)
 {
+    pdag_unet *unet = network;
     const pdag_unet_config *config = &unet->config;
-    size_t positions = config->height * config->width;
-    const pdag_backend_ops *ops = pass->be->ops;
     skip_stack skips = {unet->skips, 0, unet->n_skips};
-    pdag_map in;
     pdag_map h;
 
-    PDAG_TRY(pdag_time_gather(pass, &unet->time, t));
-    PDAG_TRY(pdag_take_map(pass, config->height, config->width,
-                           config->channels, &in));
-    PDAG_TRY(ops->upload_planes(pass->be, pass->rows, config->channels,
-                                positions, x, in.buf));
-    PDAG_TRY(pdag_run_conv(pass, &unet->conv_in, &in, NULL, &h));
-    pdag_give_map(pass, &in);
+    PDAG_TRY(pdag_run_conv(pass, &unet->conv_in, x, NULL, &h));
+    pdag_give(pass, x->buf);
     push(&skips, &h);
     for (size_t i = 0; i < config->n_blocks; i++)
         PDAG_TRY(run_down(pass, &unet->down[i], &skips, &h));
@@ -163,9 +157,27 @@ static pdag_status run(pdag_pass *pass, pdag_unet *unet, const float *x,
         PDAG_TRY(run_up(pass, &unet->up[i], &skips, &h));
     PDAG_TRY(pdag_run_group_norm(pass, &unet->norm_out, &h, NULL,
                                  config->out_act, h.buf));
-    PDAG_TRY(pdag_run_conv(pass, &unet->conv_out, &h, NULL, &in));
+    return pdag_run_conv(pass, &unet->conv_out, &h, NULL, y_out);
+}
+
+static pdag_status run(pdag_pass *pass, pdag_unet *unet, const float *x,
+                       const float *t, float *eps)
+{
+    const pdag_unet_config *config = &unet->config;
+    size_t positions = config->height * config->width;
+    const pdag_backend_ops *ops = pass->be->ops;
+    pdag_map in;
+    pdag_map out;
+
+    PDAG_TRY(pdag_time_gather(pass, &unet->time, t));
+    PDAG_TRY(pdag_take_map(pass, config->height, config->width,
+                           config->channels, &in));
+    PDAG_TRY(ops->upload_planes(pass->be, pass->rows, config->channels,
+                                positions, x, in.buf));
+    PDAG_TRY(pdag_recordings_run(&unet->recordings, pass, run_layers, unet, &in,
+                                 &out));
     PDAG_TRY(ops->download_planes(pass->be, pass->rows, config->channels,
-                                  positions, in.buf, eps));
+                                  positions, out.buf, eps));
     return ops->sync(pass->be);
 }
 
@@ -208,5 +220,8 @@ pdag_status pdag_unet_condition_create(pdag_denoiser *model, const float *cond,
 void pdag_unet_condition_destroy(pdag_denoiser *model,
                                  pdag_condition *condition)
 {
-    pdag_kv_destroy(((pdag_unet *)model)->be, (pdag_kv *)condition);
+    pdag_unet *unet = (pdag_unet *)model;
+
+    pdag_recordings_clear(&unet->recordings, unet->be); /* they may name it */
+    pdag_kv_destroy(unet->be, (pdag_kv *)condition);
 }

@@ -211,10 +211,9 @@ static pdag_status open_files(pdag_weights *weights, const char *dir,
         return pdag_error(PDAG_ERR_INPUT, "%s/%s.safetensors: no such file",
                           dir, base);
     status = pdag_error(PDAG_ERR_UNSUPPORTED,
-                        "%s: pickled weights are not read; load the model in "
-                        "diffusers and save it with save_pretrained("
-                        "safe_serialization=True)",
-                        pickle);
+                        "%s: pickled weights are not read; convert them: python "
+                        "tools/convert/pickled.py %s",
+                        pickle, dir);
     free(pickle);
     return status;
 }

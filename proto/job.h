@@ -93,7 +93,9 @@ typedef struct pdag_job {
     } pcm;
     pdag_text_list prompt;
     pdag_text_list negative_prompt;
-    pdag_number_list class_label;
+    pdag_number_list class_label; /* until resolved: below 0 for a name of the
+                                     command line's, -1 - its index below */
+    pdag_text_list class_name; /* no field of the file's: names given to --set */
     double guidance_scale; /* 0 until resolved (legal values are >= 1) */
     int64_t guidance_channels;
     char *environment;
@@ -123,6 +125,8 @@ double *pdag_job_lambdas(const pdag_job *job, size_t *n_out);
 /** What the defaults need to know of the model. */
 typedef struct pdag_job_facts {
     bool has_text, has_classes, is_latent;
+    size_t n_classes;         /* 0: not known */
+    char *const *class_name_of; /* [n_classes], some NULL; or NULL */
     const char *sampler_kind; /* of the model's own scheduler config, or NULL */
     double variance; /* of final states, from the statistics file; 0: none */
     const char *statistics; /* the model's own file, or NULL */
@@ -134,7 +138,8 @@ typedef struct pdag_job_facts {
 pdag_status pdag_job_resolve(pdag_job *job, const pdag_job_facts *facts);
 
 /** Canonical bytes of the job with absolute paths (broadcast, checkpoint) and
- *  back.  *bytes_out is malloc'ed. */
+ *  back.  A class_label that is still a name cannot travel: resolve first.
+ *  *bytes_out is malloc'ed. */
 pdag_status pdag_job_pack(const pdag_job *job, void **bytes_out,
                           size_t *n_bytes_out);
 pdag_status pdag_job_unpack(const void *bytes, size_t n_bytes,

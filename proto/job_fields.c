@@ -132,7 +132,8 @@ const pdag_job_field pdag_job_fields[] = {
      .meaning = "the first guess: copies of the noise; `roll`, the steps "
                 "towards the clean state that one evaluation predicts; "
                 "`gaussian`, those of data with the statistics' mean and "
-                "variance; `trajectory`, an earlier run's"},
+                "variance; `trajectory`, an earlier run's, or with `environment` "
+                "the plan before"},
     {"solver.start_from", PATH(solver.start_from),
      .meaning = "output folder of an earlier run with `--save-trajectory`, for "
                 "`solver.start` `trajectory`"},
@@ -181,8 +182,11 @@ const pdag_job_field pdag_job_fields[] = {
      .fallback_text = "\"\"",
      .meaning = "what guidance leads away from; one for each sample, cycled"},
     {"class_label", .kind = PDAG_JOB_INTS, AT(class_label), .low = 0,
-     .high = 2147483647, NOT_YET,
-     .meaning = "for class-conditional models; one sample for each, cycled"},
+     .high = 2147483647, .named = true,
+     .fallback_text = "no class",
+     .meaning = "of class-conditional models: a class's number, or with `--set` "
+                "also its name (as `inspect` shows it); one sample for each, "
+                "cycled"},
     {"guidance_scale", REAL(guidance_scale, 1, 1000, ""),
      .fallback_text = "7.5 with text or classes, else 1",
      .meaning = "classifier-free guidance; 1: off"},
@@ -190,8 +194,9 @@ const pdag_job_field pdag_job_fields[] = {
      .fallback = "0",
      .meaning = "the first channels of the state are guided, the others not; "
                 "0: all are"},
-    {"environment", CHOICE(environment, "pusht"), NOT_YET,
-     .meaning = "for `rollout`"},
+    {"environment", CHOICE(environment, "pusht"),
+     .meaning = "the task that a policy acts in, for `rollout`; other commands "
+                "take its start for `seed` as what the policy sees"},
     {"seed", UINT(seed), .fallback = "0",
      .meaning = "sample j uses seed + j, each its own generator"},
     {"random", CHOICE(random, "counter torch-cpu torch-cuda"),

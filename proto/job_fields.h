@@ -38,6 +38,7 @@ typedef struct pdag_job_field {
     double low, high; /* of INT, INTS, REAL and a LoRA's scale */
     bool above;       /* the value must be above `low`, not just reach it */
     double unset;     /* stored in an INT or REAL without `fallback` */
+    bool named;            /* INTS: --set also takes a class's name */
     const char *choices;   /* CHOICE: blank-separated */
     const char *available; /* the choices that work in this version; NULL: all;
                               "": the field cannot be used yet */
@@ -109,6 +110,9 @@ pdag_job *pdag_job_new(const char *cwd);
  *  earlier --set has emptied; kept up to date.  PDAG_ERR_ARG. */
 pdag_status pdag_job_set(pdag_job *job, const char *cwd, const char *text,
                          bool *replaced);
+
+/** Names in class_label to numbers, and their range.  PDAG_ERR_ARG. */
+pdag_status pdag_job_resolve_classes(pdag_job *job, const pdag_job_facts *facts);
 
 /** Everything about the values that needs no model: what this version can do,
  *  and fields that exclude or need each other. */

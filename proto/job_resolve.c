@@ -219,7 +219,8 @@ static pdag_status check_solver(const pdag_job *job)
 {
     bool trajectory = strcmp(job->solver.start, "trajectory") == 0;
 
-    if (trajectory && job->solver.start_from[0] == '\0')
+    if (trajectory && job->solver.start_from[0] == '\0' &&
+        job->environment[0] == '\0')
         return pdag_error(PDAG_ERR_ARG, "solver.start: trajectory: needs "
                           "solver.start_from, the folder of an earlier run");
     if (!trajectory && job->solver.start_from[0] != '\0')
@@ -275,6 +276,11 @@ pdag_status pdag_job_resolve(pdag_job *job, const pdag_job_facts *facts)
             facts->has_text || facts->has_classes ? 7.5 : 1.0;
     if (job->samples < 1)
         job->samples = default_samples(job);
+    if (facts->has_classes) {
+        status = pdag_job_resolve_classes(job, facts);
+        if (status != PDAG_OK)
+            return status;
+    }
     if (job->block_rows < 1)
         job->block_rows = default_block_rows(job->sampler.steps);
     if (job->pcm.present && job->pcm.rounds < 1)

@@ -330,6 +330,26 @@ static pdag_status put_parsed_lora(pdag_job *job, const pdag_job_field *field,
     return status;
 }
 
+/* Its number is known when the model is. */
+static pdag_status put_class_name(pdag_job *job, const pdag_job_field *field,
+                                  const char *text)
+{
+    pdag_number_list *list = place(job, field);
+    pdag_text_list *names = &job->class_name;
+    pdag_status status;
+
+    if (!pdag_job_is_utf8(text, strlen(text)))
+        return misfit(field, text);
+    status = check_room(field, list->n);
+    if (status != PDAG_OK)
+        return status;
+    list->item = pdag_xgrow(list->item, list->n, sizeof *list->item);
+    list->item[list->n++] = -1 - (int64_t)names->n;
+    names->item = pdag_xgrow(names->item, names->n, sizeof *names->item);
+    names->item[names->n++] = pdag_xstrdup(text);
+    return PDAG_OK;
+}
+
 pdag_status pdag_job_put_parsed(pdag_job *job, const pdag_job_field *field,
                                 const char *base, const char *text)
 {
@@ -345,9 +365,10 @@ pdag_status pdag_job_put_parsed(pdag_job *job, const pdag_job_field *field,
         return pdag_job_put_text(job, field, base, text);
     case PDAG_JOB_INT:
     case PDAG_JOB_INTS:
-        return parse_int(text, &integer)
-                   ? pdag_job_put_int(job, field, integer)
-                   : misfit(field, text);
+        if (parse_int(text, &integer))
+            return pdag_job_put_int(job, field, integer);
+        return field->named ? put_class_name(job, field, text)
+                            : misfit(field, text);
     case PDAG_JOB_UINT:
         return parse_digits(text, &natural)
                    ? pdag_job_put_uint(job, field, natural)
@@ -450,5 +471,8 @@ void pdag_job_destroy(pdag_job *job)
         else
             pdag_job_clear_list(job, field);
     }
+    for (i = 0; i < job->class_name.n; i++)
+        free(job->class_name.item[i]);
+    free(job->class_name.item);
     free(job);
 }

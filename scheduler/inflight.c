@@ -206,9 +206,13 @@ void pdag_inflight_ready(pdag_worker_info *info, const pdag_msg *msg)
     char *text = pdag_xstrndup(pdag_msg_payload_const(msg),
                                (size_t)msg->header.payload_bytes);
     char *device = strchr(text, '\n');
+    char *number = device != NULL ? strchr(device + 1, '\n') : NULL;
 
     if (device != NULL)
         *device++ = '\0';
+    if (number != NULL)
+        *number++ = '\0';
+    info->device_number = number != NULL ? (int)strtol(number, NULL, 10) : -1;
     snprintf(info->host, sizeof info->host, "%s", text);
     snprintf(info->device, sizeof info->device, "%s",
              device != NULL ? device : "");

@@ -54,6 +54,14 @@ static void run_destroy(pdag_run *r)
     pdag_sample_plan_clear(&r->plan);
 }
 
+static bool any_cut(const pdag_run *r)
+{
+    for (int w = 0; w < r->n_workers; w++)
+        if (r->worker[w].info.cut)
+            return true;
+    return false;
+}
+
 /* Whether all workers that took part are of one kind. */
 static bool one_kind(const pdag_run *r)
 {
@@ -81,7 +89,8 @@ static void describe_run(const pdag_run *r, pdag_run_result *result)
         result->worker[w] = r->worker[w].info;
         result->worker[w].busy = r->worker[w].n_flights > 0;
     }
-    result->reproducible = one_kind(r);
+    result->cut = any_cut(r);
+    result->reproducible = one_kind(r) && !result->cut;
     result->resumed_samples = r->resumed_samples;
     result->seconds_load = r->first_ready > 0.0 ? r->first_ready - r->began
                                                 : 0.0;

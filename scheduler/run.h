@@ -126,7 +126,9 @@ typedef struct pdag_run_setup {
 typedef struct pdag_worker_info {
     char host[64];
     char device[128];
+    int device_number; /* on its host, where ranks have one each; else -1 */
     bool ready;
+    bool cut;  /* has evaluated a block in parts, for lack of memory */
     bool hung; /* has let a deadline pass, and not answered since */
     bool lost; /* its process is dead */
     bool busy; /* at the end of a run: it has a task */
@@ -139,7 +141,9 @@ typedef struct pdag_run_result {
     size_t n_workers;
     pdag_worker_info *worker; /* [n_workers], owned; worker[0] is peer 1 */
     double seconds_load, seconds_encode, seconds_sample, seconds_decode;
-    bool reproducible; /* all workers of one kind, those before a resume too */
+    bool reproducible; /* all workers of one kind, those before a resume too, and
+                          none was short of memory */
+    bool cut;          /* some worker was */
     size_t resumed_samples; /* ended before the checkpoint */
 } pdag_run_result;
 

@@ -21,7 +21,7 @@ typedef enum pdag_phase {
 typedef struct pdag_slot { /* one sample's place in the run */
     pdag_phase phase;
     pdag_sample *sample;
-    float *condition; /* [cond_floats], owned, or NULL */
+    float *condition; /* [cond_floats], owned: encoded; or NULL */
     float *picture;   /* [picture_floats], owned, or NULL */
     double phase_began;
     double seconds[PDAG_ENDED];
@@ -52,6 +52,12 @@ typedef struct pdag_run {
     bool other_device; /* the part before a resume was on another kind */
     size_t resumed_samples;
 } pdag_run;
+
+/** Whether samples begin with an encode task. */
+static inline bool pdag_run_encodes(const pdag_run *run)
+{
+    return run->setup->has_text && run->setup->conditions == NULL;
+}
 
 /* scheduler/run_samples.c */
 

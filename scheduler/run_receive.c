@@ -220,6 +220,22 @@ static void count_task(pdag_worker_stats *stats, const pdag_flight *flight,
     stats->seconds_busy += msg->header.seconds;
 }
 
+/* It evaluates rows in other batches than its like would, now and later. */
+static void note_cut(pdag_run *r, int peer, int parts)
+{
+    pdag_worker *w = &r->worker[peer - 1];
+    char name[128];
+    char text[320];
+
+    if (parts <= 1 || w->info.cut)
+        return;
+    w->info.cut = true;
+    name_worker(r, peer, name, sizeof name);
+    snprintf(text, sizeof text, "%s is short of memory and evaluates its blocks in "
+             "%d parts: the run is not reproducible to the last bit", name, parts);
+    say(r, text);
+}
+
 static pdag_status result_in(pdag_run *r, int peer, const pdag_msg *msg)
 {
     pdag_flight flight;
@@ -229,6 +245,8 @@ static pdag_status result_in(pdag_run *r, int peer, const pdag_msg *msg)
         !pdag_inflight_remove(&r->worker[peer - 1], &msg->header, &flight))
         return PDAG_OK; /* of a run before, or repeated */
     take_back(r, peer);
+    if (flight.node.kind == PDAG_MSG_TASK)
+        note_cut(r, peer, msg->header.status);
     pdag_inflight_measure(&r->worker[peer - 1], &flight, msg->header.seconds,
                           pdag_seconds());
     count_task(&r->worker[peer - 1].info.stats, &flight, msg);
@@ -390,7 +408,17 @@ pdag_status pdag_run_watch(pdag_run *r)
 
 static void worker_ready(pdag_run *r, int peer, const pdag_msg *msg)
 {
+    const pdag_worker_info *info = &r->worker[peer - 1].info;
+    char name[128];
+    char text[320];
+
     pdag_inflight_ready(&r->worker[peer - 1].info, msg);
+    if (info->device_number >= 0) {
+        name_worker(r, peer, name, sizeof name);
+        snprintf(text, sizeof text, "%s has device %d: %s", name,
+                 info->device_number, info->device);
+        say(r, text);
+    }
     if (r->first_ready <= 0.0)
         r->first_ready = pdag_seconds();
     tell_worker(r, peer, PDAG_EVENT_READY, NULL);

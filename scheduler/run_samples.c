@@ -104,7 +104,7 @@ static pdag_status open_sample(pdag_run *r, size_t index)
 {
     pdag_status status;
 
-    if (r->setup->has_text) {
+    if (pdag_run_encodes(r)) {
         pdag_run_enter_phase(r, &r->slot[index], PDAG_ENCODING);
         pdag_run_push(r, PDAG_MSG_ENCODE, index, 0, 0, 0);
         return PDAG_OK;

@@ -13,12 +13,18 @@
    Arrays: run.phase [samples], run.worst, run.device, and of every sample that is
    under way s<index>.condition and those of scheduler/sample_save.c. */
 
+/* The kind of device, and whether it gave what its like would. */
 static const char *device_of(const pdag_run *r)
 {
-    for (int w = 0; w < r->n_workers; w++)
+    const char *device = "";
+
+    for (int w = r->n_workers - 1; w >= 0; w--) {
+        if (r->worker[w].info.cut)
+            return "short of memory";
         if (r->worker[w].info.ready)
-            return r->worker[w].info.device;
-    return "";
+            device = r->worker[w].info.device;
+    }
+    return device;
 }
 
 static pdag_status put(pdag_checkpoint *cp, const char *name,
@@ -168,7 +174,7 @@ static pdag_status take_condition(pdag_run *r, size_t index)
     void *memory;
     pdag_status status;
 
-    if (!r->setup->has_text)
+    if (!pdag_run_encodes(r)) /* given ones come with the setup */
         return PDAG_OK;
     snprintf(name, sizeof name, "s%zu.condition", index);
     status = pdag_alloc_tensor(floats, sizeof(float), "condition", &memory);

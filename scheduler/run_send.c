@@ -49,7 +49,11 @@ static pdag_status send_encode(pdag_run *r, int peer, const pdag_node *node)
 /* The condition goes to a worker once, before its first task of the sample. */
 static pdag_status send_condition(pdag_run *r, int peer, uint32_t sample)
 {
-    size_t bytes = r->setup->cond_floats * sizeof(float);
+    size_t floats = r->setup->cond_floats;
+    size_t bytes = floats * sizeof(float);
+    const float *condition = r->setup->conditions != NULL
+                                 ? r->setup->conditions + sample * floats
+                                 : r->slot[sample].condition;
     pdag_msg *msg;
     pdag_status status;
 
@@ -58,7 +62,7 @@ static pdag_status send_condition(pdag_run *r, int peer, uint32_t sample)
     status = pdag_msg_create(PDAG_MSG_CONDITION, bytes, &msg);
     if (status != PDAG_OK)
         return status;
-    memcpy(pdag_msg_payload(msg), r->slot[sample].condition, bytes);
+    memcpy(pdag_msg_payload(msg), condition, bytes);
     msg->header.job = r->setup->run_number;
     msg->header.sample = sample;
     r->worker[peer - 1].has_condition[sample] = 1;

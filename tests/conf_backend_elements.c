@@ -131,6 +131,78 @@ START_TEST(test_add_scale)
 }
 END_TEST
 
+/* Scale, shift and gate are columns of one wider activation, as a network makes
+   them, in an order that the operation must not assume. */
+START_TEST(test_modulate)
+{
+    static const size_t shapes[][3] = {
+        {1, 1, 1}, {3, 5, 7}, {2, 33, 48}, {5, 64, 129}};
+
+    conf_open(_i);
+    for (size_t s = 0; s < sizeof shapes / sizeof shapes[0]; s++)
+        for (int in_place = 0; in_place < 2; in_place++)
+            for (int one = 0; one < 2; one++) {
+                const size_t b = shapes[s][0];
+                const size_t p = shapes[s][1];
+                const size_t c = shapes[s][2];
+                const size_t row = 3 * c + 5;
+                conf_tensor *x = conf_input(b * p * c);
+                conf_tensor *wide = conf_input(b * row);
+                conf_tensor *y = in_place ? x : conf_output(b * p * c);
+                const pdag_slice ref[2] = {conf_slice(&wide->ref, c + 5, row, 0),
+                                           conf_slice(&wide->ref, 3, row, 0)};
+                const pdag_slice test[2] = {
+                    conf_slice(&wide->test, c + 5, row, 0),
+                    conf_slice(&wide->test, 3, row, 0)};
+
+                if (in_place)
+                    conf_give_up(x);
+                conf_ok(conf_ref->ops->modulate(conf_ref, b, p, c, (float)one,
+                                                &ref[0], &ref[1], &x->ref,
+                                                &y->ref));
+                conf_ok(conf_test->ops->modulate(conf_test, b, p, c, (float)one,
+                                                 &test[0], &test[1], &x->test,
+                                                 &y->test));
+                conf_compare(y, "modulate");
+                conf_release();
+            }
+    conf_close();
+}
+END_TEST
+
+START_TEST(test_gated_add)
+{
+    static const size_t shapes[][3] = {
+        {1, 1, 1}, {3, 5, 7}, {2, 33, 48}, {5, 64, 129}};
+
+    conf_open(_i);
+    for (size_t s = 0; s < sizeof shapes / sizeof shapes[0]; s++)
+        for (int alias = 0; alias < 3; alias++) { /* y apart, is x, is h */
+            const size_t b = shapes[s][0];
+            const size_t p = shapes[s][1];
+            const size_t c = shapes[s][2];
+            const size_t row = 2 * c + 3;
+            conf_tensor *x = conf_input(b * p * c);
+            conf_tensor *h = conf_input(b * p * c);
+            conf_tensor *wide = conf_input(b * row);
+            conf_tensor *y =
+                alias == 0 ? conf_output(b * p * c) : alias == 1 ? x : h;
+            const pdag_slice ref = conf_slice(&wide->ref, c + 1, row, 0);
+            const pdag_slice test = conf_slice(&wide->test, c + 1, row, 0);
+
+            if (alias > 0)
+                conf_give_up(y);
+            conf_ok(conf_ref->ops->gated_add(conf_ref, b, p, c, &ref, &h->ref,
+                                             &x->ref, &y->ref));
+            conf_ok(conf_test->ops->gated_add(conf_test, b, p, c, &test,
+                                              &h->test, &x->test, &y->test));
+            conf_compare(y, "gated add");
+            conf_release();
+        }
+    conf_close();
+}
+END_TEST
+
 /* ---- moving data ---- */
 
 START_TEST(test_concat)
@@ -276,6 +348,8 @@ void conf_add_elements(Suite *suite)
     tcase_add_loop_test(tc, test_activate_extreme, 0, conf_n_variants);
     tcase_add_loop_test(tc, test_geglu, 0, conf_n_variants);
     tcase_add_loop_test(tc, test_add_scale, 0, conf_n_variants);
+    tcase_add_loop_test(tc, test_modulate, 0, conf_n_variants);
+    tcase_add_loop_test(tc, test_gated_add, 0, conf_n_variants);
     tcase_add_loop_test(tc, test_concat, 0, conf_n_variants);
     tcase_add_loop_test(tc, test_upsample, 0, conf_n_variants);
     tcase_add_loop_test(tc, test_avg_pool2, 0, conf_n_variants);

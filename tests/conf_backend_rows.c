@@ -52,6 +52,8 @@ START_TEST(test_group_norm)
     static const norm_case cases[] = {
         {1, 16, 1, 1, 1e-5f, false, true, false, PDAG_ACT_NONE, 0},
         {2, 7, 6, 3, 1e-5f, false, true, false, PDAG_ACT_SILU, 0},
+        {3, 16, 40, 8, 1e-5f, false, true, false, PDAG_ACT_MISH, 0},
+        {2, 5, 33, 3, 1e-5f, true, true, true, PDAG_ACT_MISH, 0},
         {5, 16, 64, 32, 1e-5f, true, true, false, PDAG_ACT_SILU, 0},
         {3, 33, 33, 11, 1e-6f, true, true, true, PDAG_ACT_NONE, 0},
         {2, 64, 320, 32, 1e-5f, true, true, true, PDAG_ACT_SILU, 0},

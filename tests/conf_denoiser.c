@@ -88,9 +88,25 @@ static subject make_guided(void)
     return s;
 }
 
+static subject make_classes(void)
+{
+    subject s = {load("dit-pixels/transformer", 0), NULL};
+
+    return s;
+}
+
+static subject make_guided_classes(void)
+{
+    subject s = {NULL, load("dit-odd/transformer", 0)};
+
+    must(pdag_guidance_create(s.inner, 4.0f, 2, &s.model));
+    return s;
+}
+
 static subject (*const makers[])(void) = {make_gaussian, make_condition,
                                           make_deep,     make_plain,
-                                          make_heads,    make_guided};
+                                          make_heads,    make_guided,
+                                          make_classes,  make_guided_classes};
 
 static subject s;
 static float *x, *t, *cond; /* [ROWS][D], [ROWS], [2][cond_dim] */
@@ -117,6 +133,8 @@ static void begin(int which)
     cond = calloc(2 * s.model->cond_dim + 1, sizeof *cond);
     pdag_rng_counter_normal(5, 0, 0, ROWS * s.model->dim, x);
     pdag_rng_counter_normal(5, 1, 0, 2 * s.model->cond_dim, cond);
+    for (size_t i = 0; i < 2 * s.model->cond_dim && s.model->n_classes > 0; i++)
+        cond[i] = (float)((3 * i + 1) % (s.model->n_classes + 1));
     for (size_t i = 0; i < ROWS; i++)
         t[i] = 1.25f * (float)i;
     for (size_t i = 0; i < 2 && s.model->cond_dim > 0; i++)

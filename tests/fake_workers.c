@@ -33,6 +33,7 @@ static void reply(fake_worker *w, const pdag_msg *task)
     msg->header = task->header;
     msg->header.kind = PDAG_MSG_RESULT;
     msg->header.task = task->header.kind;
+    msg->header.status = w->parts;
     msg->header.payload_bytes = n * w->dim * sizeof(float);
     if (w->repeat_results) {
         pdag_msg *twin;
@@ -63,9 +64,24 @@ static void fail(fake_worker *w, const pdag_msg *task)
     w->endpoint->ops->send(w->endpoint, 0, msg);
 }
 
+static void take_condition(fake_worker *w, const pdag_msg *msg)
+{
+    float *held = &w->condition[msg->header.sample % FAKE_MAX_SAMPLES];
+
+    *held = 0.0f;
+    if (msg->header.payload_bytes == 0)
+        return;
+    memcpy(held, pdag_msg_payload_const(msg), sizeof *held);
+    if (fabsf(*held - w->first_condition - (float)msg->header.sample) > 0.0f)
+        w->n_other++;
+    w->n_conditions++;
+}
+
 static void do_task(fake_worker *w, const pdag_msg *task)
 {
     w->tasks++;
+    if (!(w->condition[task->header.sample % FAKE_MAX_SAMPLES] > 0.0f))
+        w->n_unconditioned++;
     w->random = w->random * 1664525u + 1013904223u;
     if (w->jitter > 0)
         pdag_nap(1e-4 * (double)((w->random >> 16) % w->jitter));
@@ -83,13 +99,13 @@ static void do_task(fake_worker *w, const pdag_msg *task)
 
 void fake_worker_loop(fake_worker *w)
 {
-    static const char host[] = "here\nfake";
+    const char *text = w->ready != NULL ? w->ready : "here\nfake";
     pdag_msg *ready;
     int stopped = 0;
 
-    PDAG_ASSERT(pdag_msg_create(PDAG_MSG_READY, sizeof host - 1, &ready) ==
+    PDAG_ASSERT(pdag_msg_create(PDAG_MSG_READY, strlen(text), &ready) ==
                 PDAG_OK);
-    memcpy(pdag_msg_payload(ready), host, sizeof host - 1);
+    memcpy(pdag_msg_payload(ready), text, strlen(text));
     w->endpoint->ops->send(w->endpoint, 0, ready);
     while (!stopped) {
         int peer;
@@ -101,6 +117,8 @@ void fake_worker_loop(fake_worker *w)
         if (msg->header.kind == PDAG_MSG_STOP) {
             w->exit_status = msg->header.status;
             stopped = 1;
+        } else if (msg->header.kind == PDAG_MSG_CONDITION) {
+            take_condition(w, msg);
         } else if (msg->header.kind == PDAG_MSG_TASK) {
             do_task(w, msg);
         }

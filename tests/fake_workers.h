@@ -11,6 +11,7 @@
 #include "scheduler/run.h"
 
 #define FAKE_MAX_WORKERS 8
+#define FAKE_MAX_SAMPLES 8
 
 typedef struct fake_worker {
     pdag_comm *endpoint;
@@ -21,10 +22,18 @@ typedef struct fake_worker {
     int fail_at;        /* number of the task that fails, from 1; 0: none */
     int nan_at;         /* number of the task that gives a NaN */
     int repeat_results; /* every RESULT is sent twice */
+    int parts;          /* that its rows were evaluated in, as RESULT says */
+    const char *ready;  /* host and device as READY says; NULL: "here", "fake" */
     int die_at;         /* number of the task at which its process ends */
     int hang_at;        /* number of the task that takes hang_seconds longer */
     double hang_seconds;
     int exit_status;    /* what STOP said */
+    float condition[FAKE_MAX_SAMPLES]; /* first number of each sample's, by the
+                                          sample; 0: it holds none */
+    int n_conditions;   /* that it was sent */
+    int n_unconditioned; /* tasks whose sample's condition it did not hold */
+    float first_condition; /* what that of sample 0 begins with; others 1 more */
+    int n_other;        /* conditions that do not */
     int tasks;
     int dead;           /* the endpoint is gone */
 } fake_worker;

@@ -9,8 +9,9 @@
 #include <string.h>
 
 #include "graph/schedule.h"
-#include "models/autoencoder_kl.h"
+#include "models/autoencoder.h"
 #include "models/clip_text.h"
+#include "models/labels.h"
 #include "models/layout.h"
 #include "models/registry.h"
 #include "tests/fuzz.h"
@@ -26,14 +27,14 @@ static const uint8_t no_tensors[] = {3, 0, 0, 0, 0, 0, 0, 0, '{', '}', ' '};
 static pdag_status load_part(pdag_builder *b, char which)
 {
     const pdag_network_class *network;
-    pdag_autoencoder_kl *vae = NULL;
+    pdag_autoencoder *vae = NULL;
     pdag_clip_text *clip = NULL;
     pdag_denoiser *model = NULL;
     pdag_status status;
 
     if (which == 'v') {
-        status = pdag_autoencoder_kl_load(b, true, &vae);
-        pdag_autoencoder_kl_destroy(vae);
+        status = pdag_autoencoder_load(b, true, &vae);
+        pdag_autoencoder_destroy(vae);
         return status;
     }
     if (which == 't') {
@@ -93,7 +94,9 @@ static void check_schedule(char which, const uint8_t *text, size_t n)
 
 static void check_layout(const uint8_t *text, size_t n)
 {
+    const size_t n_classes = 1000;
     pdag_layout layout;
+    char **names;
     char folder[300];
 
     fuzz_write("model/model_index.json", text, n);
@@ -101,6 +104,8 @@ static void check_layout(const uint8_t *text, size_t n)
     snprintf(folder, sizeof folder, "%s", fuzz_path("model"));
     if (pdag_layout_read(folder, &layout) == PDAG_OK)
         pdag_layout_clear(&layout);
+    if (pdag_labels_read(folder, n_classes, &names) == PDAG_OK)
+        pdag_labels_free(names, n_classes);
 }
 
 static void check_index(const uint8_t *text, size_t n)

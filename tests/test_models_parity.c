@@ -2,6 +2,7 @@
    within 1e-4 of the RMS (tools/reference/make_fixtures.py made the expected
    values). */
 #include <check.h>
+#include <math.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,6 +45,8 @@ static const network_case network_cases[] = {
     {"unet-condition-odd", "", 5},       {"unet-condition-deep", "", 6},
     {"unet-condition-plain-mid", "", 3}, {"ddpm-root", "", 0},
     {"ddpm-heads", "/unet", 0},
+    {"dit-odd", "/transformer", 1},      {"dit-pixels", "/transformer", 1},
+    {"dit-one-head", "", 1},             {"dit-one-patch", "", 1},
 };
 
 static pdag_denoiser *load_network(const network_case *c, pdag_backend *be)
@@ -134,7 +137,7 @@ static void check_vae(pdag_backend *be)
     const size_t count = 3 * 4 * 3;
     char path[FIXTURE_PATH_BYTES];
     pdag_builder b;
-    pdag_autoencoder_kl *vae;
+    pdag_autoencoder *vae;
     float *picture = fixture_tensor(folder, "picture", 3 * 17 * 14, NULL);
     float *mean = fixture_tensor(folder, "mean", count, NULL);
     float *logvar = fixture_tensor(folder, "logvar", count, NULL);
@@ -146,11 +149,11 @@ static void check_vae(pdag_backend *be)
 
     fixture_path(folder, path);
     must(pdag_builder_open(&b, path, PDAG_WEIGHTS_DIFFUSERS, be));
-    must(pdag_autoencoder_kl_load(&b, true, &vae));
+    must(pdag_autoencoder_load(&b, true, &vae));
     pdag_builder_close(&b);
-    ck_assert_uint_eq(pdag_autoencoder_kl_describe(vae)->factor, 4);
+    ck_assert_uint_eq(vae->info.factor, 4);
     ck_assert_uint_eq(pdag_autoencoder_kl_latent(vae, 17), 4);
-    must(pdag_autoencoder_kl_decode(vae, 5, 3, latent, out));
+    must(vae->ops->decode(vae, 5, 3, latent, out));
     fixture_compare("vae decode", 3 * 20 * 12, out, decoded, BOUND);
     must(
         pdag_autoencoder_kl_encode(vae, 17, 14, picture, mean_out, logvar_out));
@@ -159,7 +162,7 @@ static void check_vae(pdag_backend *be)
     ck_assert_int_eq(
         pdag_autoencoder_kl_encode(vae, 3, 14, picture, mean_out, NULL),
         PDAG_ERR_ARG);
-    pdag_autoencoder_kl_destroy(vae);
+    pdag_autoencoder_destroy(vae);
     free(picture);
     free(mean);
     free(logvar);
@@ -174,6 +177,44 @@ START_TEST(autoencoder)
 {
     for (size_t i = 0; i < n_backends; i++)
         check_vae(backends[i]);
+}
+END_TEST
+
+/* The codes of a latent [4][5][7], and what becomes of one that is not finite. */
+static void check_vq(pdag_backend *be)
+{
+    static const char folder[] = "vq-odd";
+    const size_t count = 10 * 14;
+    char path[FIXTURE_PATH_BYTES];
+    pdag_builder b;
+    pdag_autoencoder *vq;
+    float *latent = fixture_tensor(folder, "latent", 4 * 5 * 7, NULL);
+    float *decoded = fixture_tensor(folder, "decoded", count, NULL);
+    float *out = fixture_poison(count);
+
+    fixture_path(folder, path);
+    must(pdag_builder_open(&b, path, PDAG_WEIGHTS_DIFFUSERS, be));
+    must(pdag_autoencoder_load(&b, false, &vq));
+    pdag_builder_close(&b);
+    ck_assert_str_eq(vq->ops->name, "VQModel");
+    ck_assert_uint_eq(vq->info.factor, 2);
+    ck_assert_uint_eq(vq->info.latent_channels, 4);
+    ck_assert_double_eq_tol(vq->info.scaling_factor, 0.7, 1e-12);
+    must(vq->ops->decode(vq, 5, 7, latent, out));
+    fixture_compare("vq decode", count, out, decoded, BOUND);
+    latent[17] = NAN;
+    must(vq->ops->decode(vq, 5, 7, latent, out));
+    ck_assert(isnan(out[0])); /* group norms spread it over the picture */
+    pdag_autoencoder_destroy(vq);
+    free(latent);
+    free(decoded);
+    free(out);
+}
+
+START_TEST(vq_model)
+{
+    for (size_t i = 0; i < n_backends; i++)
+        check_vq(backends[i]);
 }
 END_TEST
 
@@ -224,6 +265,7 @@ int main(void)
     tcase_set_timeout(parts, 300);
     tcase_add_loop_test(parts, network, 0, n);
     tcase_add_test(parts, autoencoder);
+    tcase_add_test(parts, vq_model);
     tcase_add_test(parts, text_encoder);
     suite_add_tcase(suite, parts);
     runner = srunner_create(suite);

@@ -28,10 +28,11 @@ static void must(pdag_status status)
     ck_assert_msg(status == PDAG_OK, "%s", pdag_error_text());
 }
 
-/* DDIM without noise: x0 = (x - sqrt(1-a) e) / sqrt(a), then to a'. */
+/* DDIM without noise: x0 = (x - sqrt(1-a) e) / sqrt(a), cut at `clip`, then to
+   a'. */
 static void ddim(pdag_pipeline *pipeline, const pdag_condition *condition,
                  size_t dim, size_t n, const float *t, const float *alpha_bar,
-                 float *x)
+                 double clip, float *x)
 {
     float *eps = fixture_poison(dim);
 
@@ -44,6 +45,7 @@ static void ddim(pdag_pipeline *pipeline, const pdag_condition *condition,
             double e = (double)eps[d];
             double x0 = ((double)x[d] - sqrt(1.0 - a) * e) / sqrt(a);
 
+            x0 = fmin(fmax(x0, -clip), clip);
             x[d] = (float)(sqrt(b) * x0 + sqrt(1.0 - b) * e);
         }
     }
@@ -76,7 +78,7 @@ static void check_stable_diffusion(pdag_backend *be)
                               cond));
     fixture_compare("prompt", cond_floats, cond, expected_cond, 1e-4);
     must(pdag_pipeline_condition(pipeline, cond, &condition));
-    ddim(pipeline, condition, dim, n, t, alpha_bar, x);
+    ddim(pipeline, condition, dim, n, t, alpha_bar, INFINITY, x);
     fixture_compare("state", dim, x, state, 1e-4);
     must(pdag_pipeline_decode(pipeline, x, out));
     fixture_compare("picture", 16 * 24 * 3, out, picture, 1e-4);
@@ -182,6 +184,64 @@ START_TEST(unconditional)
 }
 END_TEST
 
+/* Unconditional pipelines that diffusers has run: noise, final state, picture. */
+typedef struct run_case {
+    const char *folder, *class_name;
+    size_t channels, side, picture_side;
+    double clip; /* of the scheduler's config */
+} run_case;
+
+static const run_case run_cases[] = {
+    {"ldm-odd", "LDMPipeline", 3, 8, 16, INFINITY},
+    {"ddim-clipped", "DDIMPipeline", 3, 6, 6, 0.7},
+};
+
+static void check_run(const run_case *c, pdag_backend *be)
+{
+    const pdag_pipeline_opts opts = {.guidance_scale = 7.5f}; /* not used */
+    size_t dim = c->channels * c->side * c->side;
+    size_t count = 3 * c->picture_side * c->picture_side;
+    char path[FIXTURE_PATH_BYTES];
+    pdag_pipeline_info info;
+    pdag_pipeline *pipeline;
+    size_t n;
+    float *x = fixture_tensor(c->folder, "noise", dim, NULL);
+    float *t = fixture_tensor(c->folder, "timesteps", 0, &n);
+    float *alpha_bar = fixture_tensor(c->folder, "alpha_bar", n + 1, NULL);
+    float *state = fixture_tensor(c->folder, "state", dim, NULL);
+    float *picture = fixture_tensor(c->folder, "picture", count, NULL);
+    float *out = fixture_poison(count);
+
+    fixture_path(c->folder, path);
+    must(pdag_pipeline_inspect(path, &info));
+    ck_assert_str_eq(info.class_name, c->class_name);
+    ck_assert_str_eq(info.network_class, "UNet2DModel");
+    ck_assert(!info.has_text && info.has_picture);
+    ck_assert_int_eq(info.is_latent, c->picture_side != c->side);
+    ck_assert_uint_eq(info.picture_height, c->picture_side);
+    ck_assert_uint_eq(info.picture_channels, 3);
+    pdag_pipeline_info_clear(&info);
+    must(pdag_pipeline_load(path, be, &opts, &pipeline));
+    ddim(pipeline, NULL, dim, n, t, alpha_bar, c->clip, x);
+    fixture_compare(c->folder, dim, x, state, 1e-4);
+    must(pdag_pipeline_decode(pipeline, x, out));
+    fixture_compare(c->folder, count, out, picture, 1e-4);
+    pdag_pipeline_destroy(pipeline);
+    free(x);
+    free(t);
+    free(alpha_bar);
+    free(state);
+    free(picture);
+    free(out);
+}
+
+START_TEST(unconditional_run)
+{
+    for (size_t i = 0; i < n_backends; i++)
+        check_run(&run_cases[_i], backends[i]);
+}
+END_TEST
+
 static pdag_denoiser *make_gaussian(void)
 {
     static const size_t shape[] = {2, 3};
@@ -241,6 +301,8 @@ int main(void)
     tcase_add_test(all, stable_diffusion);
     tcase_add_test(all, inspect_stable_diffusion);
     tcase_add_test(all, unconditional);
+    tcase_add_loop_test(all, unconditional_run, 0,
+                        sizeof run_cases / sizeof run_cases[0]);
     tcase_add_test(all, wrap);
     tcase_add_test(all, bad_options);
     suite_add_tcase(suite, all);

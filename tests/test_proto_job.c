@@ -204,13 +204,61 @@ START_TEST(test_not_available)
 {
     refuse("sampler.variance=learned", PDAG_ERR_UNSUPPORTED,
            "sampler.variance: learned", "fixed_large");
-    refuse("class_label=3", PDAG_ERR_UNSUPPORTED, "class_label",
-           "not available");
-    refuse("environment=pusht", PDAG_ERR_UNSUPPORTED, "environment",
-           "not available");
     /* A later --set may take back what cannot be done. */
     pdag_job_destroy(job_of(
-        SETS(MODEL, "class_label=1", "class_label=")));
+        SETS(MODEL, "sampler.variance=learned", "sampler.variance=")));
+}
+END_TEST
+
+/* Classes by number and by name, which the model knows. */
+static char tench[] = "tench, Tinca tinca", boot[] = "Ankle boot", crane[] = "crane",
+            demoiselle[] = "crane, demoiselle";
+static char *const class_names[] = {tench, NULL, boot, crane, demoiselle};
+
+static void refuse_class(const pdag_job_facts *facts, const char *set,
+                         const char *text)
+{
+    pdag_job *job = job_of(SETS(MODEL, set));
+
+    ck_assert_int_eq(pdag_job_resolve(job, facts), PDAG_ERR_ARG);
+    ck_assert_msg(strstr(pdag_error_text(), text) != NULL, "\"%s\" not in: %s",
+                  text, pdag_error_text());
+    pdag_job_destroy(job);
+}
+
+START_TEST(test_classes)
+{
+    const pdag_job_facts facts = {
+        .has_classes = true, .n_classes = 5, .class_name_of = class_names};
+    const pdag_job_facts nameless = {.has_classes = true, .n_classes = 5};
+    pdag_job *job = job_of(
+        SETS(MODEL, "class_label=tinca TINCA", "class_label=4",
+             "class_label=ankle boot", "class_label=Tench, tinca tinca"));
+
+    ck_assert_int_eq(pdag_job_resolve(job, &facts), PDAG_OK);
+    ck_assert_uint_eq(job->class_label.n, 4);
+    ck_assert_int_eq(job->class_label.item[0], 0);
+    ck_assert_int_eq(job->class_label.item[1], 4);
+    ck_assert_int_eq(job->class_label.item[2], 2);
+    ck_assert_int_eq(job->class_label.item[3], 0);
+    ck_assert_int_eq(job->samples, 4);
+    ck_assert(job->guidance_scale == 7.5);
+    pdag_job_destroy(job);
+    /* A list that is replaced takes its names along. */
+    job = job_of(SETS(MODEL, "class_label=no such", "class_label=",
+                      "class_label=demoiselle"));
+    ck_assert_int_eq(pdag_job_resolve(job, &facts), PDAG_OK);
+    ck_assert_uint_eq(job->class_label.n, 1);
+    ck_assert_int_eq(job->class_label.item[0], 4);
+    pdag_job_destroy(job);
+    refuse_class(&facts, "class_label=crane", "more than one class: 3 (crane), 4");
+    refuse_class(&facts, "class_label=boot", "no class of the model's; 2 (Ankle");
+    refuse_class(&facts, "class_label=cat", "no class of the model's; 0 (tench");
+    refuse_class(&facts, "class_label=5", "expected 0 to 4");
+    refuse_class(&nameless, "class_label=cat", "no names of classes");
+    refuse_class(&nameless, "class_label=5", "expected 0 to 4");
+    refuse("class_label=-1", PDAG_ERR_ARG, "class_label: -1", "integer from 0");
+    refuse("class_label=cat\xff", PDAG_ERR_ARG, "class_label", "integer from 0");
 }
 END_TEST
 
@@ -424,6 +472,7 @@ int main(void)
     tcase_add_test(all, test_range_texts);
     tcase_add_test(all, test_choices);
     tcase_add_test(all, test_not_available);
+    tcase_add_test(all, test_classes);
     tcase_add_test(all, test_unknown_names);
     tcase_add_test(all, test_lists);
     tcase_add_test(all, test_gaussian);

@@ -286,6 +286,107 @@ START_TEST(every_stop_rule_and_entry_converges)
 }
 END_TEST
 
+/* Given conditions go to the workers as they are, before the first task of their
+   sample and once; nothing is encoded, though the model could (the crew would not
+   answer, and the run not end). */
+START_TEST(given_conditions_are_not_encoded)
+{
+    enum { FLOATS = 3 };
+    static const float conditions[MAX_SAMPLES * FLOATS] = {5, 1, 1, 6, 2,
+                                                           2, 7, 3, 3};
+    const char *set[N_BASE + 2];
+    run_bench b;
+    fake_crew crew;
+    outcome o;
+
+    with(set, "solver.window=11", "samples=3");
+    run_bench_open(&b, N_BASE + 2, set);
+    b.setup.has_text = true;
+    b.setup.cond_floats = FLOATS;
+    b.setup.conditions = conditions;
+    fake_crew_create(&crew, 2, D);
+    crew.worker[0].first_condition = crew.worker[1].first_condition = 5.0f;
+    ck_assert_msg(run_on(&b, &crew, &o) == PDAG_OK, "%s", pdag_error_text());
+    ck_assert_int_eq(o.n_done, 3);
+    for (int w = 0; w < 2; w++) {
+        ck_assert_int_eq(crew.worker[w].n_unconditioned, 0);
+        ck_assert_int_eq(crew.worker[w].n_other, 0);
+        ck_assert_int_le(crew.worker[w].n_conditions, 3);
+        for (int i = 0; i < 3; i++) /* taken back at the sample's end */
+            ck_assert_double_eq((double)crew.worker[w].condition[i], 0.0);
+    }
+    ck_assert_int_ge(crew.worker[0].n_conditions + crew.worker[1].n_conditions, 3);
+    run_bench_close(&b);
+}
+END_TEST
+
+/* What the user was told, one line behind the other. */
+static void note_notice(void *user, const char *text)
+{
+    char *notices = user;
+
+    ck_assert_uint_lt(strlen(notices) + strlen(text) + 1, 2048);
+    strcat(strcat(notices, text), "\n");
+}
+
+static void run_noticed(fake_crew *crew, char notices[2048],
+                        pdag_run_result *result)
+{
+    const char *set[N_BASE];
+    run_bench b;
+
+    memcpy(set, base_set, sizeof base_set);
+    run_bench_open(&b, N_BASE, set);
+    notices[0] = '\0';
+    b.setup.sink.notice = note_notice;
+    b.setup.sink.user = notices;
+    fake_crew_start(crew);
+    ck_assert_msg(pdag_scheduler_run(&b.setup, crew->scheduler, result) ==
+                  PDAG_OK, "%s", pdag_error_text());
+    fake_crew_end(crew, 0, NULL);
+    run_bench_close(&b);
+}
+
+/* One worker's memory holds half a block: it is told once, and the run is marked. */
+START_TEST(a_worker_short_of_memory_is_told_of)
+{
+    for (int parts = 0; parts <= 2; parts++) {
+        fake_crew crew;
+        pdag_run_result result;
+        char notices[2048];
+        const char *found;
+
+        fake_crew_create(&crew, 1, D);
+        crew.worker[0].parts = parts;
+        run_noticed(&crew, notices, &result);
+        found = strstr(notices, "short of memory");
+        ck_assert_int_eq(result.reproducible, parts < 2);
+        ck_assert_int_eq(result.cut, parts == 2);
+        ck_assert_int_eq(result.worker[0].cut, parts == 2);
+        ck_assert_int_eq(found != NULL, parts == 2);
+        ck_assert(found == NULL || strstr(found + 1, "short of memory") == NULL);
+        pdag_run_result_clear(&result);
+    }
+}
+END_TEST
+
+START_TEST(devices_are_told_of_where_ranks_have_their_own)
+{
+    fake_crew crew;
+    pdag_run_result result;
+    char notices[2048];
+
+    fake_crew_create(&crew, 2, D);
+    crew.worker[0].ready = "here\nAbacus 9\n3";
+    crew.worker[1].ready = "there\nAbacus 9";
+    run_noticed(&crew, notices, &result);
+    ck_assert_str_eq(notices, "rank 0 on here has device 3: Abacus 9\n");
+    ck_assert(result.reproducible);
+    ck_assert_str_eq(result.worker[0].device, "Abacus 9");
+    pdag_run_result_clear(&result);
+}
+END_TEST
+
 START_TEST(too_few_rounds_end_as_max_rounds)
 {
     const char *set[N_BASE + 2];
@@ -377,6 +478,9 @@ int main(void)
     tcase_add_test(tcase, same_bits_on_any_number_of_workers_in_any_timing);
     tcase_add_test(tcase, sample_j_is_the_run_of_seed_plus_j);
     tcase_add_test(tcase, every_stop_rule_and_entry_converges);
+    tcase_add_test(tcase, given_conditions_are_not_encoded);
+    tcase_add_test(tcase, a_worker_short_of_memory_is_told_of);
+    tcase_add_test(tcase, devices_are_told_of_where_ranks_have_their_own);
     tcase_add_test(tcase, too_few_rounds_end_as_max_rounds);
     tcase_add_test(tcase, repeated_results_are_dropped);
     tcase_add_test(tcase, a_failing_worker_ends_the_run_with_its_message);

@@ -4,8 +4,8 @@
 pdag_install() {
     packages="build-essential autoconf automake pkg-config
         openmpi-bin libopenmpi-dev libprotobuf-c-dev protobuf-c-compiler
-        protobuf-compiler check libdnnl-dev libjansson-dev libpng-dev
-        zlib1g-dev"
+        protobuf-compiler check libdnnl-dev libchipmunk-dev libjansson-dev
+        libpng-dev zlib1g-dev"
     missing=
     if command -v dpkg-query >/dev/null 2>&1; then
         for package in $packages; do

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "worker/evaluate.h"
 
 /* Long enough that an idle worker wakes for nothing twenty times a second. */
 #define WAIT_SECONDS 0.05
@@ -26,9 +27,11 @@ typedef struct worker {
     const pdag_worker_config *config;
     pdag_comm *comm;
     pdag_backend *be;
+    int device; /* its number, or -1 */
     pdag_pipeline *pipeline;
     size_t dim;
     size_t picture_floats;
+    size_t most_rows; /* that memory has sufficed for; 0: no limit met */
     size_t n_held;
     held_condition *held; /* [n_held] */
     pdag_worker_stats stats;
@@ -59,10 +62,11 @@ static pdag_status load_model(worker *w)
     if (status != PDAG_OK)
         return status;
     w->dim = info.dim;
-    w->picture_floats = info.has_picture
-                            ? info.picture_height * info.picture_width *
-                                  info.picture_channels
-                            : 0;
+    if (info.has_picture)
+        w->picture_floats = info.picture_height * info.picture_width *
+                            info.picture_channels;
+    else if (info.n_observations > 0)
+        w->picture_floats = info.dim; /* the plan's actions */
     pdag_pipeline_info_clear(&info);
     return pdag_pipeline_load(c->model_path, w->be, &c->pipeline, &w->pipeline);
 }
@@ -70,8 +74,9 @@ static pdag_status load_model(worker *w)
 static pdag_status load(worker *w)
 {
     double began = pdag_seconds();
-    pdag_status status = pdag_backend_open(w->config->backend, w->config->device,
-                                           w->config->precision, &w->be);
+    pdag_status status = pdag_backend_open_local(
+        w->config->backend, w->config->local, w->config->share_devices,
+        w->config->precision, &w->be, &w->device);
 
     if (status == PDAG_OK)
         status = w->config->model_path != NULL ? load_model(w) : load_oracle(w);
@@ -116,10 +121,13 @@ static pdag_status send_ready(worker *w)
 {
     char host[64] = "";
     char text[256];
+    int used;
 
     if (gethostname(host, sizeof host - 1) != 0)
         snprintf(host, sizeof host, "unknown");
-    snprintf(text, sizeof text, "%s\n%s", host, w->be->description);
+    used = snprintf(text, sizeof text, "%s\n%s", host, w->be->description);
+    if (w->device >= 0)
+        snprintf(text + used, sizeof text - (size_t)used, "\n%d", w->device);
     return send_text(w->comm, PDAG_MSG_READY, NULL, PDAG_OK, text);
 }
 
@@ -171,13 +179,22 @@ static const pdag_condition *find_condition(const worker *w, uint32_t sample)
 
 static pdag_status evaluate(worker *w, const pdag_msg *msg, pdag_msg *reply)
 {
-    size_t n = msg->header.n_rows;
+    const size_t n = msg->header.n_rows;
     const float *x = pdag_msg_payload_const(msg);
+    const pdag_worker_rows rows = {
+        .n = n,
+        .dim = w->dim,
+        .x = x,
+        .t = x + n * w->dim,
+        .condition = find_condition(w, msg->header.sample),
+        .mix = msg->header.mix};
+    int parts = 0;
+    pdag_status status = pdag_worker_evaluate(
+        w->pipeline, &rows, &w->most_rows, pdag_msg_payload(reply), &parts);
 
     w->stats.rows += n;
-    return pdag_pipeline_eval(w->pipeline, n, x, x + n * w->dim,
-                              find_condition(w, msg->header.sample),
-                              msg->header.mix, pdag_msg_payload(reply));
+    reply->header.status = parts > 1 ? parts : 0;
+    return status;
 }
 
 static size_t reply_floats(const worker *w, const pdag_msg_header *task)

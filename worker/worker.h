@@ -4,6 +4,7 @@
 #ifndef PDAG_WORKER_WORKER_H
 #define PDAG_WORKER_WORKER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -18,7 +19,9 @@ extern "C" {
 /** What to load; borrowed while the worker runs. */
 typedef struct pdag_worker_config {
     const char *backend;         /* "auto", "ref", ... */
-    int device;                  /* from 0 */
+    int local;                   /* number of this process among those that
+                                    compute on its machine, from 0 */
+    bool share_devices;          /* several of them may have one device */
     pdag_precision precision;
     const char *model_path;      /* a model directory, or NULL: the oracle below */
     pdag_pipeline_opts pipeline;

@@ -3,11 +3,15 @@ steps, the torch-cpu stream, float32.
 
     python tools/reference/compare_pipeline.py build/picard-dag examples/sd.pb \\
         examples/models/emoji-sd --prompt "red apple" --kind dpmpp-2m
+    python tools/reference/compare_pipeline.py build/picard-dag /dev/null \\
+        MODEL --kind ddim            # MODEL: an LDM-, DDPM- or DDIMPipeline
 
 Prints the error of the final state and the PSNR of the picture; exit status 0 only
 where the PSNR is above 45 dB (--min-psnr)."""
 
 import argparse
+import functools
+import inspect
 import itertools
 import json
 import os
@@ -37,15 +41,62 @@ for order, algorithm in itertools.product([1, 2, 3], ["", "sde-"]):
     )
 
 
-def run_diffusers(args):
-    """Final state [C, H, W] and picture [H, W, 3] in [0, 1]."""
-    pipe = diffusers.StableDiffusionPipeline.from_pretrained(
-        args.model, torch_dtype=torch.float32, safety_checker=None
-    )
+UNCONDITIONAL = ["LDMPipeline", "DDPMPipeline", "DDIMPipeline"]
+
+
+def read_json(args, *names):
+    """The first of these files of the model that is there."""
+    paths = [pathlib.Path(args.model, name) for name in names]
+    return json.loads(next(path for path in paths if path.exists()).read_text())
+
+
+def open_pipeline(args):
+    kind = read_json(args, "model_index.json")["_class_name"]
+    options = {} if kind in UNCONDITIONAL else {"safety_checker": None}
+    if pathlib.Path(args.model, "unet").exists():
+        pipe = getattr(diffusers, kind).from_pretrained(
+            args.model, torch_dtype=torch.float32, **options
+        )
+    else:  # all files in the root
+        unet = diffusers.UNet2DModel.from_pretrained(args.model)
+        pipe = getattr(diffusers, kind)(unet, diffusers.DDIMScheduler())
     name, options = KINDS[args.kind]
-    config = json.loads(pathlib.Path(args.model, "scheduler/scheduler_config.json").read_text())
+    config = read_json(args, "scheduler/scheduler_config.json", "scheduler_config.json")
     pipe.scheduler = getattr(diffusers, name).from_config(config, **options)
+    # Models older than the key were trained with 1, not with its default.
+    if kind == "LDMPipeline" and "scaling_factor" not in read_json(args, "vqvae/config.json"):
+        pipe.vqvae.register_to_config(scaling_factor=1.0)
     pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def run_unconditional(args, pipe):
+    """These pipelines give no latents: the last step's result is kept.  Not all of
+    them hand the generator on to the scheduler, or ask whether it knows eta."""
+    states = []
+    step = pipe.scheduler.step
+    known = inspect.signature(step).parameters
+    generator = torch.Generator().manual_seed(args.seed)
+
+    @functools.wraps(step)
+    def keep(*arguments, **keywords):
+        keywords["generator"] = generator
+        result = step(*arguments, **{k: v for k, v in keywords.items() if k in known})
+        states.append(result.prev_sample)
+        return result
+
+    pipe.scheduler.step = keep
+    picture = pipe(
+        generator=generator, num_inference_steps=args.steps, output_type="np"
+    ).images[0]
+    return states[-1][0].numpy(), picture
+
+
+def run_diffusers(args):
+    """Final state [C, H, W] and picture [H, W, channels] in [0, 1]."""
+    pipe = open_pipeline(args)
+    if type(pipe).__name__ in UNCONDITIONAL:
+        return run_unconditional(args, pipe)
     if args.lora:
         names = [f"lora{i}" for i in range(len(args.lora))]
         for name, (path, _) in zip(names, args.lora):
@@ -80,6 +131,8 @@ def run_ours(args, folder):
         "samples": 1,
         "solver.method": args.method,
     }
+    if read_json(args, "model_index.json")["_class_name"] in UNCONDITIONAL:
+        values = {k: v for k, v in values.items() if "prompt" not in k and "guid" not in k}
     command = [args.program, "run", args.job, "-o", folder, "--quiet", "--force"]
     for name, value in values.items():
         command += ["--set", f"{name}={value}"]
@@ -87,8 +140,8 @@ def run_ours(args, folder):
         command += ["--set", f"model.lora={path}@{scale}"]
     subprocess.run(command, check=True)
     state = np.load(pathlib.Path(folder, "sample-000.npy"))
-    picture = np.asarray(Image.open(pathlib.Path(folder, "sample-000.png")).convert("RGB"))
-    return state, picture / 255.0
+    picture = np.asarray(Image.open(pathlib.Path(folder, "sample-000.png"))) / 255.0
+    return state, picture if picture.ndim == 3 else picture[..., None]
 
 
 def lora(text):

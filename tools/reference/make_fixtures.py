@@ -14,12 +14,15 @@ import sys
 import torch
 from diffusers import (
     AutoencoderKL,
+    DDIMPipeline,
     DDIMScheduler,
     DDPMPipeline,
     DDPMScheduler,
+    LDMPipeline,
     StableDiffusionPipeline,
     UNet2DConditionModel,
     UNet2DModel,
+    VQModel,
 )
 from safetensors.torch import load_file, save_file
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
@@ -264,6 +267,153 @@ def make_vae(root):
     )
 
 
+def drop_keys(folder, *keys):
+    """As config.json was before diffusers had these keys."""
+    path = folder / "config.json"
+    config = json.loads(path.read_text())
+    path.write_text(json.dumps({k: v for k, v in config.items() if k not in keys}, indent=2) + "\n")
+
+
+def spread_codes(model, latent):
+    """Codes among the latents, two of them equal, all exact in float16."""
+    vectors = latent.permute(0, 2, 3, 1).reshape(-1, latent.shape[1])
+    codes = model.quantize.embedding.weight.data
+    n = min(len(codes), len(vectors))
+    codes[:n] = (vectors[:n] + 0.25 * codes[:n]).half().float()
+    codes[-1] = codes[0]
+
+
+def make_vq(root):
+    """Codes of another width than the decoder reads, a middle without attention;
+    and one of the shape and with the names of 2022."""
+    folder = root / "vq-odd"
+    model = VQModel(
+        in_channels=2,
+        out_channels=1,
+        latent_channels=5,
+        block_out_channels=[8, 12],
+        down_block_types=["DownEncoderBlock2D"] * 2,
+        up_block_types=["UpDecoderBlock2D"] * 2,
+        layers_per_block=2,
+        norm_num_groups=2,
+        num_vq_embeddings=23,
+        vq_embed_dim=4,
+        scaling_factor=0.7,
+        mid_block_add_attention=False,
+        lookup_from_codebook=True,
+        force_upcast=True,
+        act_fn="gelu",
+    )
+    randomize(model, 40, torch.bfloat16)
+    generator = torch.Generator().manual_seed(41)
+    latent = torch.randn(1, 4, 5, 7, generator=generator)
+    spread_codes(model, latent)
+    model.to(torch.bfloat16).save_pretrained(folder)
+    with torch.no_grad():
+        decoded = model.float().decode(latent).sample
+    save_io(folder, latent=latent, decoded=decoded)
+
+
+def unconditional_run(pipe, seed):
+    """Unit noise, the state after five steps of DDIM, and its picture."""
+    noise = torch.randn(
+        1,
+        pipe.unet.config.in_channels,
+        pipe.unet.config.sample_size,
+        pipe.unet.config.sample_size,
+        generator=torch.Generator().manual_seed(seed),
+    )
+    pipe.set_progress_bar_config(disable=True)
+    last = {}
+    step = pipe.scheduler.step
+
+    def remember(*arguments, **options):
+        result = step(*arguments, **options)
+        last["state"] = result.prev_sample
+        return result
+
+    pipe.scheduler.step = remember
+    picture = pipe(
+        generator=torch.Generator().manual_seed(seed), num_inference_steps=5, output_type="np"
+    ).images
+    times = pipe.scheduler.timesteps
+    alphas = pipe.scheduler.alphas_cumprod[times]
+    pipe.scheduler.step = step
+    return {
+        "noise": noise,
+        "timesteps": times.float(),
+        "alpha_bar": torch.cat([alphas, pipe.scheduler.final_alpha_cumprod[None]]),
+        "state": last["state"],
+        "picture": torch.from_numpy(picture),
+    }
+
+
+def make_ldm(root):
+    """LDM-CelebA-HQ as of 2022: no scaling factor, old names; a run of DDIM."""
+    folder = root / "ldm-odd"
+    unet = UNet2DModel(
+        sample_size=8,
+        block_out_channels=[8, 12, 16],
+        down_block_types=["DownBlock2D", "AttnDownBlock2D", "AttnDownBlock2D"],
+        up_block_types=["AttnUpBlock2D", "AttnUpBlock2D", "UpBlock2D"],
+        layers_per_block=2,
+        attention_head_dim=4,
+        norm_num_groups=4,
+    )
+    vqvae = VQModel(
+        block_out_channels=[8, 16],
+        down_block_types=["DownEncoderBlock2D"] * 2,
+        up_block_types=["UpDecoderBlock2D"] * 2,
+        norm_num_groups=4,
+        num_vq_embeddings=51,
+        scaling_factor=1.0,
+    )
+    randomize(unet, 42, torch.float16)
+    randomize(vqvae, 43, torch.float16)
+    scheduler = DDIMScheduler(
+        beta_start=0.0015, beta_end=0.0195, beta_schedule="scaled_linear", clip_sample=False
+    )
+    pipe = LDMPipeline(vqvae, unet, scheduler)
+    spread_codes(vqvae, unconditional_run(pipe, 44)["state"])
+    expected = unconditional_run(pipe, 44)
+    pipe.to(torch.float16).save_pretrained(folder)
+    save_io(folder, **expected)
+    for part in ["unet", "vqvae"]:
+        rewrite(folder / part, rename=old_attention_names)
+    drop_keys(
+        folder / "vqvae",
+        "scaling_factor",
+        "norm_type",
+        "mid_block_add_attention",
+        "lookup_from_codebook",
+        "force_upcast",
+        "vq_embed_dim",
+    )
+
+
+def make_ddim(root):
+    """A DDIMPipeline in folders: clipped, no middle, attention on one way only."""
+    folder = root / "ddim-clipped"
+    unet = UNet2DModel(
+        sample_size=6,
+        block_out_channels=[6, 9],
+        down_block_types=["DownBlock2D", "DownBlock2D"],
+        up_block_types=["UpBlock2D", "AttnUpBlock2D"],
+        mid_block_type=None,
+        layers_per_block=1,
+        attention_head_dim=3,
+        norm_num_groups=3,
+        act_fn="gelu",
+        downsample_padding=0,
+    )
+    randomize(unet, 46, torch.float16)
+    scheduler = DDIMScheduler(clip_sample=True, clip_sample_range=0.7)
+    pipe = DDIMPipeline(unet, scheduler)
+    expected = unconditional_run(pipe, 47)
+    pipe.to(torch.float16).save_pretrained(folder)
+    save_io(folder, **expected)
+
+
 def make_clip(root, name, seed, old_names, **config):
     folder = root / name
     model = CLIPTextModel(CLIPTextConfig(bos_token_id=0, eos_token_id=1, **config))
@@ -394,6 +544,9 @@ def main():
     make_unet_cifar(root)
     make_unet_celeba(root)
     make_vae(root)
+    make_vq(root)
+    make_ldm(root)
+    make_ddim(root)
     shape = {"vocab_size": 50, "hidden_size": 20, "intermediate_size": 36}
     make_clip(
         root,

@@ -6,6 +6,7 @@ Needs the standard library and protoc.  Files named crash-* and slow-* in
 tests/fuzz/ are inputs that found a fault once; they stay as they are."""
 
 import json
+import math
 import pathlib
 import struct
 import subprocess
@@ -47,6 +48,8 @@ JOBS = {
                 'noise: "n.npy"', []),
     "sets": ('model { path: "m" }',
              ["solver.window=8", "prompt=a=b", "model.delay_ms=0.5"]),
+    "class-names": ('model { path: "m" } class_label: 1',
+                    ["class_label=tinca TINCA", "class_label=3", "class_label=crane"]),
     "sets-numbers": ('', ["gaussian.shape=4", "solver.tolerance=1e-3",
                           "seed=18446744073709551615", "sampler.clip=true"]),
 }
@@ -90,6 +93,54 @@ def make_safetensors():
          "\u00e9.bias": tensor("F32", [1], 8, 12)}, 12))
 
 
+# --- LoRA files --------------------------------------------------------------
+
+
+def lora(tensors, metadata=None, config=b""):
+    """A seed: tensors is {name: shape}, all float32, one after the other."""
+    header, at = {"__metadata__": metadata} if metadata else {}, 0
+    for name, shape in tensors.items():
+        size = 4 * math.prod(shape)
+        header[name] = tensor("F32", shape, at, at + size)
+        at += size
+    # 0.5, so that an alpha is finite; no byte is a form feed
+    return config + b"\f" + json.dumps(header, separators=(",", ":")).encode() + b"\f" + \
+        b"\0\0\0\x3f" * (at // 4)
+
+
+def make_loras():
+    pair = {".lora_A.weight": [2, 3], ".lora_B.weight": [4, 2]}
+    write("lora", "peft", lora(
+        {"unet.mid.to_q" + k: shape for k, shape in pair.items()},
+        config=b'{"lora_alpha":4,"alpha_pattern":{"to_q":8},"use_rslora":true}'))
+    write("lora", "peft-wrapped", lora(
+        {"base_model.model.conv.lora_A.default.weight": [2, 3, 3, 3],
+         "base_model.model.conv.lora_B.default.weight": [4, 2, 1, 1]}))
+    write("lora", "metadata", lora(
+        {"unet.a.lora_A.weight": [1, 2], "unet.a.lora_B.weight": [2, 1],
+         "text_encoder.text_model.b.lora_A.weight": [1, 2],
+         "text_encoder.text_model.b.lora_B.weight": [2, 1]},
+        {"lora_adapter_metadata": '{"unet.lora_alpha":2,"text_encoder.lora_alpha":1.5,'
+                                  '"unet.alpha_pattern":{"^a":3}}'}))
+    write("lora", "kohya", lora(
+        {"lora_unet_down_blocks_0_to_q.lora_down.weight": [2, 3],
+         "lora_unet_down_blocks_0_to_q.lora_up.weight": [4, 2],
+         "lora_unet_down_blocks_0_to_q.alpha": [],
+         "lora_te_text_model_q_proj.lora_down.weight": [1, 3],
+         "lora_te_text_model_q_proj.lora_up.weight": [3, 1]}))
+    write("lora", "diffusers", lora(
+        {"unet.a.lora.down.weight": [2, 3], "unet.a.lora.up.weight": [3, 2],
+         "text_encoder.q.lora_linear_layer.down.weight": [1, 2],
+         "text_encoder.q.lora_linear_layer.up.weight": [2, 1]}))
+    write("lora", "processor", lora(
+        {"mid.attn1.processor.to_out_lora.down.weight": [2, 3],
+         "mid.attn1.processor.to_out_lora.up.weight": [3, 2],
+         "mid.attn1.processor.to_out_lora.alpha": [1]}))
+    write("lora", "other-kind", lora({"a.lora_A.weight": [1, 2], "a.lora_B.weight": [2, 1],
+                                      "a.lora_magnitude_vector": [2]}))
+    write("lora", "one-factor", lora({"a.lora_A.weight": [1, 2]}))
+
+
 # --- configurations ----------------------------------------------------------
 
 
@@ -121,6 +172,11 @@ def make_configs():
     write("config", "scheduler-flow", b"si" + (
         b'{"_class_name":"FlowMatchEulerDiscreteScheduler","shift":3.0,'
         b'"shift_terminal":0.1,"stochastic_sampling":true}'))
+    for name in ["dit-odd/transformer", "dit-pixels/transformer", "dit-one-head"]:
+        write("config", "network-" + name.replace("/", "-"),
+              b"na" + compact(models / name / "config.json"))
+    for name in ["dit-odd", "dit-pixels"]:
+        write("config", "index-" + name, b"ma" + compact(models / name / "model_index.json"))
     write("config", "index-sd", b"ma" + compact(models / "sd-odd/model_index.json"))
     write("config", "index-ddpm", b"ma" + compact(models / "ddpm-root/model_index.json"))
     write("config", "shards", b"wa" + json.dumps(
@@ -247,6 +303,7 @@ def make_messages():
 
 make_jobs()
 make_safetensors()
+make_loras()
 make_configs()
 make_tokenizers()
 make_checkpoints()

@@ -45,7 +45,7 @@ def make_shard(args, number):
                 f"seed={args.first_seed + number * args.per_run}"] + args.set
     settings += [f"prompt={text}" for text in prompts]
     if not args.rounds:
-        settings.append("solver.method=sequential")
+        settings += ["solver.method=sequential", "pcm="]
     with tempfile.TemporaryDirectory(dir=args.out) as folder:
         command = [args.program, "run", args.job, "--quiet", "--force", "-o", folder,
                    "--checkpoint-seconds", "0", "--save-trajectory"]

@@ -1,0 +1,76 @@
+/** cli/rollout.h: episodes of a policy in closed loop, receding horizon: observe,
+ *  plan, do the first actions of the plan, again (Chi et al. 2023,
+ *  arXiv:2303.04137, section 4).
+ *
+ *  Every plan is a run of the session with one sample.  Plan p of the episode with
+ *  seed s draws its noise from seed 1024 s + p, so that it does not depend on how
+ *  earlier plans were sampled.  cmd_rollout.c is the command, rollout_episode.c
+ *  the loop, rollout_report.c what is written about it. */
+#ifndef PDAG_CLI_ROLLOUT_H
+#define PDAG_CLI_ROLLOUT_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "cli/options.h"
+#include "cli/output.h"
+#include "cli/session.h"
+#include "cli/setup.h"
+#include "control/environment.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define PDAG_ROLLOUT_SEED_FACTOR 1024 /* more than plans in an episode */
+
+typedef struct pdag_episode {
+    uint64_t seed;
+    double score; /* best reward of its steps */
+    bool success;
+    size_t steps, plans;
+    size_t rounds, evaluations; /* of all its plans */
+} pdag_episode;
+
+typedef struct pdag_rollout {
+    pdag_options options;
+    size_t n_episodes;
+    bool has_first_seed;
+    uint64_t first_seed;
+    pdag_setup setup;
+    pdag_environment *env;
+    pdag_output output;
+    size_t horizon, action_dim, first_action, n_actions;
+    float *condition; /* [info.cond_dim] of the next plan */
+    float *plan;      /* [horizon][action_dim] actions of the newest */
+    float *before;    /* [N + 1][D]: its trajectory, or NULL without warm start */
+    float *start;     /* [N + 1][D]: the next plan's first guess, or NULL */
+    size_t rounds, evaluations; /* of the newest plan */
+    bool converged;
+    pdag_episode *episode; /* [n_episodes] */
+    size_t n_done;
+    double *latency; /* [n_plans], seconds, in order */
+    size_t n_plans, n_converged;
+} pdag_rollout;
+
+/** Sizes, memory, environment, from the options and the setup; clear in any
+ *  case. */
+pdag_status pdag_rollout_prepare(pdag_rollout *r);
+void pdag_rollout_clear(pdag_rollout *r);
+
+/** Episode r->n_done, its picture into the output folder. */
+pdag_status pdag_rollout_episode(pdag_rollout *r, pdag_session *session);
+
+/** All but the seconds of the worker thread: what rollout.json says; owned by the
+ *  caller. */
+json_t *pdag_rollout_json(const pdag_rollout *r, const pdag_session *session,
+                          int exit_status);
+/** The same in a few lines. */
+void pdag_rollout_print(const pdag_rollout *r);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

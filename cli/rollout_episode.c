@@ -1,0 +1,253 @@
+#include "cli/rollout.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "cli/files.h"
+#include "cli/observe.h"
+
+/* The strip of an episode: a frame where a plan begins, and the end. */
+#define FRAME_SIDE 160
+#define FRAMES_IN_ROW 8
+#define FRAME_GAP 4
+
+/* Preparation. */
+
+static pdag_status refuse(const pdag_rollout *r)
+{
+    const pdag_job *job = r->setup.job;
+
+    if (r->setup.info.n_observations == 0)
+        return pdag_error(PDAG_ERR_ARG, "environment: none; a rollout needs a "
+                          "policy and its environment");
+    if (job->samples > 1)
+        return pdag_error(PDAG_ERR_ARG, "samples: %lld: expected 1, a rollout "
+                          "samples one plan after the other",
+                          (long long)job->samples);
+    if (job->noise[0] != '\0')
+        return pdag_error(PDAG_ERR_ARG, "noise: given, but every plan of a rollout "
+                          "draws its own");
+    if (job->solver.start_from[0] != '\0')
+        return pdag_error(PDAG_ERR_ARG, "solver.start_from: given, but a rollout's "
+                          "plans start from the one before (solver.start "
+                          "trajectory alone)");
+    return PDAG_OK;
+}
+
+static pdag_status check_seeds(const pdag_rollout *r)
+{
+    uint64_t most = pdag_environment_info_of(r->env)->max_seed;
+
+    if (r->first_seed <= most && r->n_episodes - 1 <= most - r->first_seed)
+        return PDAG_OK;
+    return pdag_error(PDAG_ERR_ARG, "--first-seed %llu, --episodes %zu: %s has "
+                      "seeds up to %llu", (unsigned long long)r->first_seed,
+                      r->n_episodes, r->setup.job->environment,
+                      (unsigned long long)most);
+}
+
+static pdag_status allocate_floats(size_t n, const char *what, float **out)
+{
+    void *memory;
+    pdag_status status = pdag_alloc_tensor(n, sizeof(float), what, &memory);
+
+    if (status == PDAG_OK)
+        *out = memory;
+    return status;
+}
+
+pdag_status pdag_rollout_prepare(pdag_rollout *r)
+{
+    const pdag_pipeline_info *info = &r->setup.info;
+    size_t states = r->setup.transition->n_rows + 1;
+    pdag_status status = refuse(r);
+
+    if (status == PDAG_OK)
+        status = pdag_observe_open(r->setup.job, info, &r->env);
+    if (status != PDAG_OK)
+        return status;
+    if (!r->has_first_seed)
+        r->first_seed = r->setup.job->seed;
+    status = check_seeds(r);
+    r->horizon = info->state_dims[0];
+    r->action_dim = info->state_dims[1];
+    r->first_action = info->n_observations - 1;
+    r->n_actions = info->n_actions;
+    r->episode = pdag_xcalloc(r->n_episodes, sizeof *r->episode);
+    if (status == PDAG_OK)
+        status = allocate_floats(info->cond_dim, "observations", &r->condition);
+    if (status == PDAG_OK)
+        status = allocate_floats(info->dim, "plan", &r->plan);
+    if (status == PDAG_OK && r->setup.warm_start)
+        status = allocate_floats(states * info->dim, "trajectory", &r->before);
+    if (status == PDAG_OK && r->setup.warm_start)
+        status = allocate_floats(states * info->dim, "trajectory", &r->start);
+    return status;
+}
+
+void pdag_rollout_clear(pdag_rollout *r)
+{
+    free(r->condition);
+    free(r->plan);
+    free(r->before);
+    free(r->start);
+    free(r->episode);
+    free(r->latency);
+    pdag_environment_close(r->env);
+    pdag_output_clear(&r->output);
+    pdag_setup_clear(&r->setup);
+}
+
+/* One plan. */
+
+/* The last plan's trajectory, later by the actions that have been done: position h
+   takes what was planned for h + n, the positions behind the old plan's end what
+   was planned for its last one. */
+static void shift(const pdag_rollout *r)
+{
+    size_t states = r->setup.transition->n_rows + 1;
+    size_t width = r->action_dim;
+
+    for (size_t i = 0; i < states; i++) {
+        const float *from = r->before + i * r->setup.dim;
+        float *to = r->start + i * r->setup.dim;
+
+        for (size_t h = 0; h < r->horizon; h++) {
+            size_t old = h + r->n_actions;
+
+            if (old >= r->horizon)
+                old = r->horizon - 1;
+            memcpy(to + h * width, from + old * width, width * sizeof *to);
+        }
+    }
+}
+
+static pdag_status plan_done(void *user, const pdag_sample_result *result)
+{
+    pdag_rollout *r = user;
+
+    memcpy(r->plan, result->picture, result->dim * sizeof *r->plan);
+    if (r->before != NULL)
+        memcpy(r->before, result->trajectory,
+               (result->n_rows + 1) * result->dim * sizeof *r->before);
+    r->rounds = result->rounds;
+    r->evaluations = result->evaluations;
+    r->converged = result->stop == PDAG_STOPPED_CONVERGED ||
+                   result->stop == PDAG_STOPPED_SEQUENTIAL;
+    return PDAG_OK;
+}
+
+static pdag_status make_plan(pdag_rollout *r, pdag_session *session,
+                             pdag_episode *e)
+{
+    char trajectory[] = "trajectory";
+    pdag_job job = *r->setup.job;
+    pdag_run_setup run;
+    double began;
+    pdag_status status;
+
+    pdag_setup_run(&r->setup, &run);
+    job.seed = e->seed * PDAG_ROLLOUT_SEED_FACTOR + e->plans;
+    if (r->setup.warm_start && e->plans > 0) {
+        shift(r);
+        job.solver.start = trajectory;
+        run.start = r->start;
+    }
+    run.job = &job;
+    run.conditions = r->condition;
+    run.picture_floats = r->setup.dim;
+    run.sink.user = r;
+    run.sink.sample_done = plan_done;
+    began = pdag_seconds();
+    status = pdag_session_run(session, &run);
+    if (status != PDAG_OK)
+        return status;
+    r->latency = pdag_xgrow(r->latency, r->n_plans, sizeof *r->latency);
+    r->latency[r->n_plans++] = pdag_seconds() - began;
+    r->n_converged += r->converged;
+    e->plans++;
+    e->rounds += r->rounds;
+    e->evaluations += r->evaluations;
+    return PDAG_OK;
+}
+
+/* One episode. */
+
+static void draw(const pdag_rollout *r, pdag_strip *strip)
+{
+    pdag_picture *frame = pdag_picture_create(FRAME_SIDE, FRAME_SIDE);
+
+    pdag_environment_draw(r->env, frame);
+    pdag_strip_add(strip, frame);
+    pdag_picture_destroy(frame);
+}
+
+static pdag_status write_strip(pdag_rollout *r, const pdag_strip *strip)
+{
+    pdag_picture *picture = pdag_strip_join(strip);
+    char name[64];
+    void *bytes;
+    size_t n_bytes;
+    pdag_status status = pdag_png_encode(picture->pixels, picture->height,
+                                         picture->width, 3, &bytes, &n_bytes);
+
+    pdag_picture_destroy(picture);
+    if (status != PDAG_OK)
+        return status;
+    snprintf(name, sizeof name, "episode-%03zu.png", r->n_done);
+    status = pdag_output_file(&r->output, name, bytes, n_bytes);
+    free(bytes);
+    return status;
+}
+
+/* The plan's actions, until the task is done or the time is over. */
+static pdag_status act(pdag_rollout *r, pdag_episode *e)
+{
+    size_t most = pdag_environment_info_of(r->env)->max_steps;
+    pdag_environment_result result;
+
+    for (size_t k = 0; k < r->n_actions && e->steps < most && !e->success; k++) {
+        pdag_status status = pdag_environment_step(
+            r->env, r->plan + (r->first_action + k) * r->action_dim, &result);
+
+        if (status != PDAG_OK)
+            return pdag_error_prefix(status, "episode %llu, plan %zu",
+                                     (unsigned long long)e->seed, e->plans - 1);
+        e->steps++;
+        e->score = fmax(e->score, result.reward);
+        e->success = result.success;
+        pdag_observe_next(r->env, &r->setup.info, r->condition);
+    }
+    return PDAG_OK;
+}
+
+pdag_status pdag_rollout_episode(pdag_rollout *r, pdag_session *session)
+{
+    size_t most = pdag_environment_info_of(r->env)->max_steps;
+    pdag_episode *e = &r->episode[r->n_done];
+    pdag_strip *strip;
+    pdag_status status;
+
+    e->seed = r->first_seed + r->n_done;
+    status = pdag_environment_reset(r->env, e->seed);
+    if (status != PDAG_OK)
+        return status;
+    strip = pdag_strip_create(FRAME_SIDE, FRAMES_IN_ROW, FRAME_GAP);
+    pdag_observe_first(r->env, &r->setup.info, r->condition);
+    while (status == PDAG_OK && e->steps < most && !e->success) {
+        draw(r, strip);
+        status = make_plan(r, session, e);
+        if (status == PDAG_OK)
+            status = act(r, e);
+    }
+    draw(r, strip);
+    if (status == PDAG_OK)
+        status = write_strip(r, strip);
+    pdag_strip_destroy(strip);
+    if (status == PDAG_OK)
+        r->n_done++;
+    return status;
+}

@@ -1,0 +1,5 @@
+
+
+models/pushtd"
+secantR
+trajectoryZpusht`†ç

@@ -1,0 +1,99 @@
+#!/bin/sh
+# picard-dag rollout: a policy that knows nothing in PushT: its files, the same
+# episodes in one process and on ranks, those of the sequential sampler within
+# the solver's tolerance, fewer rounds from the plan before; and what is refused.
+set -u
+# shellcheck source=tests/script_lib.sh
+. "${srcdir:-.}/tests/script_lib.sh"
+model=$src/tests/data/models/policy-pusht
+job=$src/examples/pusht.pb
+small="--set model.path=$model --set sampler.steps=12"
+
+"$PICARD_DAG" run "$job" --set "model.path=$model" --set sampler.steps=2 -q \
+    -o "$out/there" 2> "$out/stderr"
+grep -q "Chipmunk" "$out/stderr" && exit 77 # built without it
+
+# The member of rollout.json.
+value() { # folder, name
+    sed -n "s/^ *\"$2\": \([-0-9.e]*\),*\$/\1/p" "$out/$1/rollout.json" | tail -n 1
+}
+
+# What must not depend on who did the work, nor when.
+episodes() { # folder
+    sed -n '/"episodes": \[/,/^  \],*$/p' "$out/$1/rollout.json"
+}
+
+# shellcheck disable=SC2086
+expect 0 "$PICARD_DAG" rollout "$job" $small --episodes 2 --first-seed 7 -q \
+    -o "$out/one"
+has stdout "^score_mean "
+has stdout "^latency_ms.median "
+[ -s "$out/stderr" ] && complain "--quiet is not"
+for name in rollout.json episode-000.png episode-001.png; do
+    [ -s "$out/one/$name" ] || complain "no $name"
+done
+for name in '"seed": 7' '"seed": 8' '"score_mean"' '"success_rate"' \
+    '"rounds_mean"' '"latency_ms"' '"median"' '"p95"' '"start": "trajectory"' \
+    '"environment": "pusht"'; do
+    grep -q "$name" "$out/one/rollout.json" || complain "no $name in rollout.json"
+done
+
+# Every episode alone is the same as in a row.
+# shellcheck disable=SC2086
+expect 0 "$PICARD_DAG" rollout "$job" $small --first-seed 8 -q -o "$out/second"
+cmp "$out/one/episode-001.png" "$out/second/episode-000.png" ||
+    complain "episode 8 depends on the one before it"
+
+if [ -n "${MPIEXEC:-}" ]; then
+    for ranks in 1 3; do
+        # shellcheck disable=SC2086
+        expect 0 "$MPIEXEC" -np $ranks "$PICARD_DAG" rollout "$job" $small \
+            --episodes 2 --first-seed 7 -q -o "$out/on-$ranks"
+        [ "$(episodes one)" = "$(episodes on-$ranks)" ] ||
+            complain "$ranks ranks: other episodes"
+        cmp "$out/one/episode-000.png" "$out/on-$ranks/episode-000.png" ||
+            complain "$ranks ranks: another picture"
+    done
+fi
+
+# Without a rollout: the plan of the start, against the sequential sampler.
+# shellcheck disable=SC2086
+expect 0 "$PICARD_DAG" verify "$job" $small -q -o "$out/verify"
+has stdout "^passed  *true"
+
+# Cut off: outputs are there, and the status says so.
+# shellcheck disable=SC2086
+expect 3 "$PICARD_DAG" rollout "$job" $small --set solver.max_rounds=2 -q \
+    -o "$out/cut"
+[ "$(value cut rounds_mean)" = 2.0 ] || complain "rounds of a cut rollout"
+[ "$(value cut plans_converged)" = 0 ] || complain "converged after 2 rounds"
+
+# Refused, before anything is made.
+refused() { # text, arguments ..
+    text=$1
+    shift
+    # shellcheck disable=SC2086
+    expect 2 "$PICARD_DAG" rollout "$@" -q -o "$out/refused"
+    has stderr "$text"
+    [ -e "$out/refused" ] && complain "made a folder: $*"
+}
+
+# shellcheck disable=SC2086
+{
+    refused "environment: none" "$src/examples/gaussian.pb"
+    refused "environment: none" "$job" $small --set environment= \
+        --set solver.start=copies
+    refused "the model is no policy" "$src/examples/gaussian.pb" \
+        --set environment=pusht
+    refused "samples: 2" "$job" $small --set samples=2
+    refused "guidance_scale: 2" "$job" $small --set guidance_scale=2
+    refused "prompt: given" "$job" $small --set prompt=push
+    refused "seeds up to 4294967295" "$job" $small --first-seed 4294967296
+    refused "seeds up to 4294967295" "$job" $small --first-seed 4294967290 \
+        --episodes 7
+    refused "\-\-episodes: expected" "$job" $small --episodes 0
+    refused "\-\-episodes: expected" "$job" $small --episodes 2.5
+    refused "\-\-first-seed: expected" "$job" $small --first-seed -1
+    refused "actions of 3" "$job" --set "model.path=$src/tests/data/models/policy-odd"
+}
+exit $failed

@@ -1,0 +1,128 @@
+"""Pickled weights of a model in the diffusers layout (*.bin) to safetensors:
+
+    python tools/convert/pickled.py MODEL            # beside them, *.bin stays
+    python tools/convert/pickled.py MODEL --to NEW   # into a new folder, without *.bin
+
+MODEL is a pipeline's folder (CompVis/ldm-celebahq-256, google/ddpm-cifar10-32) or a
+part's.  Tensors keep their names and types, and configurations are copied as they
+are: saving a model anew would write today's defaults into them, such as the
+scaling_factor that the autoencoder of LDM-CelebA-HQ was not trained with.
+
+Files are read with torch's restricted unpickler, which runs no code of theirs.  Needs
+torch and safetensors."""
+
+import argparse
+import json
+import os
+import pathlib
+import pickle
+import shutil
+import sys
+
+import torch
+from safetensors.torch import save_file
+
+# What the weights of a part are called without their ending, before and after.
+BASES = {"pytorch_model": "model", "diffusion_pytorch_model": "diffusion_pytorch_model"}
+INDEX = ".bin.index.json"
+
+
+def new_name(name):
+    """diffusion_pytorch_model.fp16.bin -> ...fp16.safetensors; None: not weights."""
+    for ending, new_ending in ((INDEX, ".safetensors.index.json"), (".bin", ".safetensors")):
+        for base, new_base in BASES.items():
+            middle = name[len(base) : -len(ending)]
+            if name == base + middle + ending and (not middle or middle[0] in ".-"):
+                return new_base + middle + new_ending
+    return None
+
+
+def write(path, save):
+    """The file appears complete or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    save(part)
+    part.chmod(0o666 & ~umask())
+    os.replace(part, path)
+
+
+def umask():
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def read_tensors(path):
+    """The tensors of a pickled state dictionary, each with memory of its own."""
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise ValueError("holds more than tensors, or is no file of torch") from error
+    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
+        content = content["state_dict"]
+    if not isinstance(content, dict):
+        raise ValueError(f"a {type(content).__name__}, not a dictionary of tensors")
+    for name, value in content.items():
+        if not isinstance(name, str) or not isinstance(value, torch.Tensor):
+            raise ValueError(f"{name!r} is a {type(value).__name__}, not a tensor")
+    return {name: value.detach().contiguous().clone() for name, value in content.items()}
+
+
+def convert_weights(source, target):
+    tensors = read_tensors(source)
+    write(target, lambda part: save_file(tensors, part, metadata={"format": "pt"}))
+    count = sum(t.numel() for t in tensors.values())
+    print(f"{target}: {len(tensors)} tensors, {count} parameters")
+
+
+def convert_index(source, target):
+    index = json.loads(source.read_text())
+    index["weight_map"] = {k: new_name(v) or v for k, v in index["weight_map"].items()}
+    text = json.dumps(index, indent=2, sort_keys=True) + "\n"
+    write(target, lambda part: part.write_text(text))
+
+
+def convert(model, to):
+    """Number of pickled files found."""
+    found = 0
+    files = sorted(p for p in model.rglob("*") if p.is_file() and ".git" not in p.parts)
+    for source in files:
+        target = to / source.relative_to(model)
+        name = new_name(source.name)
+        if name is None:
+            if to != model:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(source, target)
+        elif source.with_name(name).exists():
+            print(f"{source.with_name(name)}: is there already, and is kept")
+            found += 1
+        elif source.name.endswith(INDEX):
+            convert_index(source, target.with_name(name))
+        else:
+            try:
+                convert_weights(source, target.with_name(name))
+            except Exception as error:
+                sys.exit(f"{source}: {error}")
+            found += 1
+    return found
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("model", type=pathlib.Path)
+    parser.add_argument("--to", type=pathlib.Path, help="a new folder")
+    args = parser.parse_args()
+    if not args.model.is_dir():
+        sys.exit(f"{args.model}: not a folder")
+    if args.to is not None and args.to.exists():
+        sys.exit(f"{args.to}: is there already")
+    if args.to is not None and args.model.resolve() in args.to.resolve().parents:
+        sys.exit(f"{args.to}: inside of {args.model}")
+    if convert(args.model, args.to or args.model) == 0:
+        sys.exit(f"{args.model}: no pickled weights ({', '.join(b + '.bin' for b in BASES)})")
+
+
+if __name__ == "__main__":
+    main()
