@@ -216,9 +216,10 @@ struct pdag_backend_ops {
 
     /* The next four are all there or all NULL. */
 
-    /** What is queued up to record_end() is kept instead of run, with the buffers
-     *  and weights it names.  Nothing may be allocated, given back, moved from or to
-     *  the host or waited for in between, so the same must have been run before. */
+    /** What is queued up to record_end() is kept instead of run, with the
+     *  buffers and weights it names.  In between nothing may be allocated, given
+     *  back, moved from or to the host or waited for, so that the same must have
+     *  been run before. */
     pdag_status (*record_begin)(pdag_backend *be);
     /** Ends the recording in any case; PDAG_ERR_BACKEND where it failed. */
     pdag_status (*record_end)(pdag_backend *be, pdag_recording **recording_out);

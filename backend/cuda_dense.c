@@ -38,8 +38,12 @@ pdag_status pdag_cuda_lt_open(pdag_cuda *cuda)
     /* Sums over parts of k in float32, in the workspace: the same bits every
        time, and no rounding in between. */
     const uint32_t reductions = CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
+    void *work;
     pdag_status status = pdag_cublaslt_open(&cuda->lt);
 
+    if (status == PDAG_OK)
+        status = pdag_cuda_reserve(cuda, &cuda->work, LT_WORKSPACE_BYTES,
+                                   "workspace", &work);
     if (status != PDAG_OK)
         return status;
     status = check(cuda, cuda->lt->cublasLtCreate(&cuda->lt_handle), "handle");
@@ -277,19 +281,15 @@ pdag_status pdag_cuda_multiply(pdag_cuda *cuda, const pdag_weight *w, size_t m,
     const float one = 1.0f;
     const float beta = residual != NULL ? 1.0f : 0.0f;
     pdag_cuda_plan *plan = NULL;
-    void *work;
     pdag_status status = find_plan(cuda, w, &product, &plan);
 
-    if (status == PDAG_OK)
-        status = pdag_cuda_reserve(cuda, &cuda->work, LT_WORKSPACE_BYTES,
-                                   "workspace", &work);
     if (status != PDAG_OK)
         return status;
     return check(cuda,
                  cuda->lt->cublasLtMatmul(
                      cuda->lt_handle, plan->desc, &one, w->matrix, plan->w, x,
                      plan->x, &beta, c, plan->y, y, plan->y, &plan->algorithm,
-                     work, plan->workspace, cuda->stream),
+                     cuda->work.ptr, plan->workspace, cuda->stream),
                  w->name);
 }
 

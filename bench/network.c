@@ -2,7 +2,7 @@
  *
  * Seconds of one evaluation of a part of a model (U-Net, autoencoder's decoder,
  * text encoder), best of some repeats, peak memory, and what the matrix products of
- * one evaluation take at least (operations, bytes; bench/count.h); on one thread with
+ * one evaluation need at least (operations, bytes: bench/count.h); one thread with
  * OMP_NUM_THREADS=1.  --check compares with expected.safetensors beside the
  * weights (tools/reference/sd15_shape.py writes it) instead.  bench/network.py
  * runs the same in PyTorch and gives the ratio. */
@@ -114,6 +114,8 @@ static void open_network(const options *o, pdag_builder *b, part *p)
     if (model->cond_dim == 0)
         return;
     cond = input(o, "cond", 2 * model->cond_dim);
+    for (size_t i = 0; i < 2 && model->n_classes > 0 && !o->check; i++)
+        cond[i] = i == 0 ? 0.0f : (float)model->n_classes; /* and no class */
     p->per_row = pdag_xcalloc(p->rows, sizeof *p->per_row);
     for (size_t i = 0; i < 2; i++)
         must(model->ops->condition_create(model, cond + i * model->cond_dim,

@@ -1,29 +1,33 @@
 #!/bin/sh
-# bench/pcm_quality.sh --build build --work DIR [--batches 8] [--python VENV/bin/python]
+# bench/pcm_quality.sh --build build --work DIR [--batches 2] [--python PYTHON]
+#                      [--emoji emoji.npz]
 #
 # Quality of the picture after every round, with and without the Picard-consistency
 # model, on examples/sd-pcm.pb: PSNR to the sequential picture and a Frechet distance
 # with the features of the model's own autoencoder (tools/quality/fid.py), beside the
-# sequential sampler with k steps. Writes bench/results/pcm_quality.csv, the tables on
-# standard output and docs/pcm.png.
+# sequential sampler. Writes bench/results/pcm_quality.csv, docs/pcm.png and the tables
+# of docs/pcm.md on standard output. --emoji: the distance to the training pictures too
+# (tools/train/emoji_data.py makes the file).
 #
-# Prompts: bench/pcm_prompts.txt, in batches of eight. About five minutes of one core
-# for a batch. DIR keeps finished runs, so it can be stopped and started at will; a
-# second call with a finished DIR only measures.
+# Prompts: bench/pcm_prompts.txt, in batches of eight, at most eight; prompt j has seed
+# j. About five minutes of one core for a batch. DIR keeps finished runs, so it can be
+# stopped and started at will. PYTHON has what tools/train/requirements.txt lists.
 set -eu
-build=build work='' batches=8 python=python3
+build=build work='' batches=2 python=python3 emoji=''
 while [ $# -gt 0 ]; do
     case $1 in
         --build) build=$2 ;;
         --work) work=$2 ;;
         --batches) batches=$2 ;;
         --python) python=$2 ;;
+        --emoji) emoji=$2 ;;
         *) sed -n '2,15s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
     esac
     shift 2
 done
 : "${work:?bench/pcm_quality.sh: --work DIR is needed}"
 top=$(cd "$(dirname "$0")/.." && pwd)
+model=$top/examples/models/emoji-sd
 lora=$top/examples/models/emoji-sd-pcm/pytorch_lora_weights.safetensors
 trained_variance=0.03
 mkdir -p "$work"
@@ -76,5 +80,15 @@ done
 for k in 2 3; do
     run_once "pcm-gaussian-k$k" 0 4 $gaussian "pcm.rounds=$k"
 done
+if [ ! -e "$work/full/model_index.json" ]; then
+    "$python" "$top/tools/train/pcm_merge.py" --model "$model" \
+        --pcm "$(dirname "$lora")" --out "$work/full" >&2
+fi
+run_once pcm-features-k2 0 4 $gaussian pcm.rounds=2 pcm.mixing=features \
+    "pcm.path=$work/full"
 run_once pcm-picard 0 4 solver.method=picard
 run_once pcm-triangular-anderson 0 4 solver.method=triangular-anderson
+
+"$python" "$top/tools/quality/pcm_quality.py" --work "$work" --model "$model" \
+    ${emoji:+--emoji "$emoji"} --csv "$top/bench/results/pcm_quality.csv" \
+    --chart "$top/docs/pcm.png"

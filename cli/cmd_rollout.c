@@ -159,11 +159,12 @@ const pdag_command pdag_command_rollout = {
     .summary = "A policy in its environment, every plan sampled in parallel.",
     .options =
         "    --episodes N           how many (1)\n"
-        "    --first-seed S         seed of the first, the next S + 1 .. (job's seed)\n"
+        "    --first-seed S         of the first, the next S + 1 .. (the job's)\n"
         "    --set FIELD=VALUE      override a field of the job (repeatable)\n"
         "    -o, --output DIR       folder for rollout.json and the pictures\n"
         "    --force                replace another job's results there\n"
         "    --dedicated-scheduler  rank 0 schedules only\n"
+        "    --share-devices        several ranks may have one GPU\n"
         "    -q, --quiet            no progress\n"
         "\n"
         "With solver.start=trajectory a plan starts from the one before it.\n"

@@ -83,6 +83,11 @@ pdag_status pdag_output_file(pdag_output *output, const char *name,
 pdag_status pdag_output_json(pdag_output *output, const char *name,
                              const json_t *root);
 
+/** A sample's entry of run.json; image, state: its files, or NULL.  Entries get
+ *  no residual_history any more when there is too much of it.  A new reference. */
+json_t *pdag_output_entry(pdag_output *output, const pdag_sample_result *result,
+                          const char *image, const char *state);
+
 /** A seed: an integer, or a text where it is too large for one. */
 json_t *pdag_output_seed_json(uint64_t seed);
 

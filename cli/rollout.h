@@ -4,8 +4,16 @@
  *
  *  Every plan is a run of the session with one sample.  Plan p of the episode with
  *  seed s draws its noise from seed 1024 s + p, so that it does not depend on how
- *  earlier plans were sampled.  cmd_rollout.c is the command, rollout_episode.c
- *  the loop, rollout_report.c what is written about it. */
+ *  earlier plans were sampled.
+ *
+ *  A warm start (solver.start `trajectory`) expects of the next plan what the one
+ *  before it has planned for the same times, and its last action after that: a
+ *  Gaussian with that mean, whose variance is what such expectations have been off
+ *  by in this episode.  The first guess is that Gaussian's own trajectory from the
+ *  new noise (graph/entry.h); it moves no fixed point.
+ *
+ *  cmd_rollout.c is the command, rollout_episode.c the loop, rollout_report.c what
+ *  is written about it. */
 #ifndef PDAG_CLI_ROLLOUT_H
 #define PDAG_CLI_ROLLOUT_H
 
@@ -45,8 +53,9 @@ typedef struct pdag_rollout {
     size_t horizon, action_dim, first_action, n_actions;
     float *condition; /* [info.cond_dim] of the next plan */
     float *plan;      /* [horizon][action_dim] actions of the newest */
-    float *before;    /* [N + 1][D]: its trajectory, or NULL without warm start */
-    float *start;     /* [N + 1][D]: the next plan's first guess, or NULL */
+    float *guess;     /* [2][D]: mean and variance of the next plan as expected,
+                         normalised; NULL without warm start */
+    float *final;     /* [D]: the newest plan, normalised; NULL as `guess` */
     size_t rounds, evaluations; /* of the newest plan */
     bool converged;
     pdag_episode *episode; /* [n_episodes] */
@@ -63,8 +72,7 @@ void pdag_rollout_clear(pdag_rollout *r);
 /** Episode r->n_done, its picture into the output folder. */
 pdag_status pdag_rollout_episode(pdag_rollout *r, pdag_session *session);
 
-/** All but the seconds of the worker thread: what rollout.json says; owned by the
- *  caller. */
+/** What rollout.json says; owned by the caller. */
 json_t *pdag_rollout_json(const pdag_rollout *r, const pdag_session *session,
                           int exit_status);
 /** The same in a few lines. */

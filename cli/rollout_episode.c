@@ -14,6 +14,11 @@
 #define FRAMES_IN_ROW 8
 #define FRAME_GAP 4
 
+/* Of what the next plan is expected to be, in normalised units. */
+#define FIRST_VARIANCE 0.03f
+#define LEAST_VARIANCE 1e-4f
+#define NEWEST_SHARE 0.3f
+
 /* Preparation. */
 
 static pdag_status refuse(const pdag_rollout *r)
@@ -62,7 +67,6 @@ static pdag_status allocate_floats(size_t n, const char *what, float **out)
 pdag_status pdag_rollout_prepare(pdag_rollout *r)
 {
     const pdag_pipeline_info *info = &r->setup.info;
-    size_t states = r->setup.transition->n_rows + 1;
     pdag_status status = refuse(r);
 
     if (status == PDAG_OK)
@@ -82,9 +86,9 @@ pdag_status pdag_rollout_prepare(pdag_rollout *r)
     if (status == PDAG_OK)
         status = allocate_floats(info->dim, "plan", &r->plan);
     if (status == PDAG_OK && r->setup.warm_start)
-        status = allocate_floats(states * info->dim, "trajectory", &r->before);
+        status = allocate_floats(2 * info->dim, "plan", &r->guess);
     if (status == PDAG_OK && r->setup.warm_start)
-        status = allocate_floats(states * info->dim, "trajectory", &r->start);
+        status = allocate_floats(info->dim, "plan", &r->final);
     return status;
 }
 
@@ -92,8 +96,8 @@ void pdag_rollout_clear(pdag_rollout *r)
 {
     free(r->condition);
     free(r->plan);
-    free(r->before);
-    free(r->start);
+    free(r->guess);
+    free(r->final);
     free(r->episode);
     free(r->latency);
     pdag_environment_close(r->env);
@@ -103,25 +107,42 @@ void pdag_rollout_clear(pdag_rollout *r)
 
 /* One plan. */
 
-/* The last plan's trajectory, later by the actions that have been done: position h
-   takes what was planned for h + n, the positions behind the old plan's end what
-   was planned for its last one. */
-static void shift(const pdag_rollout *r)
+/* Mean square of how far the newest plan is off the expected at position h. */
+static float surprise(const pdag_rollout *r, size_t h)
 {
-    size_t states = r->setup.transition->n_rows + 1;
+    const float *is = r->final + h * r->action_dim;
+    const float *expected = r->guess + h * r->action_dim;
+    double square = 0.0;
+
+    for (size_t c = 0; c < r->action_dim; c++) {
+        double off = (double)is[c] - (double)expected[c];
+
+        square += off * off;
+    }
+    return (float)(square / (double)r->action_dim);
+}
+
+/* Of the plan after the newest, which is the episode's `first` or not. */
+static void expect(const pdag_rollout *r, bool first)
+{
     size_t width = r->action_dim;
+    float *variance = r->guess + r->setup.dim;
 
-    for (size_t i = 0; i < states; i++) {
-        const float *from = r->before + i * r->setup.dim;
-        float *to = r->start + i * r->setup.dim;
+    for (size_t h = 0; h < r->horizon; h++) {
+        float before = variance[h * width];
+        float now = first ? FIRST_VARIANCE
+                          : before + NEWEST_SHARE * (surprise(r, h) - before);
 
-        for (size_t h = 0; h < r->horizon; h++) {
-            size_t old = h + r->n_actions;
+        for (size_t c = 0; c < width; c++)
+            variance[h * width + c] = now > LEAST_VARIANCE ? now : LEAST_VARIANCE;
+    }
+    for (size_t h = 0; h < r->horizon; h++) {
+        size_t same = h + r->n_actions;
 
-            if (old >= r->horizon)
-                old = r->horizon - 1;
-            memcpy(to + h * width, from + old * width, width * sizeof *to);
-        }
+        if (same >= r->horizon)
+            same = r->horizon - 1;
+        memcpy(r->guess + h * width, r->final + same * width,
+               width * sizeof *r->guess);
     }
 }
 
@@ -130,9 +151,9 @@ static pdag_status plan_done(void *user, const pdag_sample_result *result)
     pdag_rollout *r = user;
 
     memcpy(r->plan, result->picture, result->dim * sizeof *r->plan);
-    if (r->before != NULL)
-        memcpy(r->before, result->trajectory,
-               (result->n_rows + 1) * result->dim * sizeof *r->before);
+    if (r->final != NULL)
+        memcpy(r->final, result->trajectory + result->n_rows * result->dim,
+               result->dim * sizeof *r->final);
     r->rounds = result->rounds;
     r->evaluations = result->evaluations;
     r->converged = result->stop == PDAG_STOPPED_CONVERGED ||
@@ -143,7 +164,7 @@ static pdag_status plan_done(void *user, const pdag_sample_result *result)
 static pdag_status make_plan(pdag_rollout *r, pdag_session *session,
                              pdag_episode *e)
 {
-    char trajectory[] = "trajectory";
+    char gaussian[] = "gaussian";
     pdag_job job = *r->setup.job;
     pdag_run_setup run;
     double began;
@@ -151,10 +172,9 @@ static pdag_status make_plan(pdag_rollout *r, pdag_session *session,
 
     pdag_setup_run(&r->setup, &run);
     job.seed = e->seed * PDAG_ROLLOUT_SEED_FACTOR + e->plans;
-    if (r->setup.warm_start && e->plans > 0) {
-        shift(r);
-        job.solver.start = trajectory;
-        run.start = r->start;
+    if (r->guess != NULL && e->plans > 0) {
+        job.solver.start = gaussian;
+        run.statistics = r->guess;
     }
     run.job = &job;
     run.conditions = r->condition;
@@ -165,6 +185,8 @@ static pdag_status make_plan(pdag_rollout *r, pdag_session *session,
     status = pdag_session_run(session, &run);
     if (status != PDAG_OK)
         return status;
+    if (r->guess != NULL)
+        expect(r, e->plans == 0);
     r->latency = pdag_xgrow(r->latency, r->n_plans, sizeof *r->latency);
     r->latency[r->n_plans++] = pdag_seconds() - began;
     r->n_converged += r->converged;

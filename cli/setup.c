@@ -9,6 +9,7 @@
 #include "cli/guess.h"
 #include "cli/observe.h"
 #include "cli/sampler.h"
+#include "models/digest.h"
 
 /* What is added to the model's weights; the paths stay the job's. */
 static void fill_pipeline_opts(const pdag_setup *s, pdag_pipeline_opts *opts)
@@ -91,6 +92,17 @@ static pdag_status take_gaussian_shape(pdag_setup *s)
             return pdag_error(PDAG_ERR_ARG, "gaussian.shape: too large");
     }
     return PDAG_OK;
+}
+
+/* What a run that is gone on with must find again. */
+static pdag_status digest_files(pdag_setup *s)
+{
+    pdag_pipeline_opts opts;
+
+    if (!s->has_model)
+        return PDAG_OK;
+    fill_pipeline_opts(s, &opts);
+    return pdag_pipeline_digest(s->job->model.path, &opts, &s->files);
 }
 
 static pdag_status read_noise(pdag_setup *s)
@@ -212,6 +224,8 @@ pdag_status pdag_setup_create(const char *job_path, size_t n_set,
     if (status == PDAG_OK)
         status = complete(&s, true);
     if (status == PDAG_OK)
+        status = digest_files(&s);
+    if (status == PDAG_OK)
         status = read_noise(&s);
     if (status == PDAG_OK && s.info.n_observations > 0)
         status = pdag_observe_starts(s.job, &s.info, &s.observations);
@@ -253,6 +267,7 @@ pdag_status pdag_setup_unpack(const void *bytes, size_t n_bytes,
 
 void pdag_setup_clear(pdag_setup *s)
 {
+    free(s->files);
     free(s->noise);
     free(s->start);
     free(s->statistics);
@@ -316,6 +331,7 @@ void pdag_setup_run(const pdag_setup *s, pdag_run_setup *r)
     r->dim = s->dim;
     r->n_state_dims = s->n_state_dims;
     memcpy(r->state_dims, s->state_dims, sizeof r->state_dims);
+    r->files = s->files;
     r->noise = s->noise;
     r->start = s->start;
     r->start_row = (size_t)s->job->solver.start_row;

@@ -24,6 +24,7 @@ typedef struct pdag_setup {
     size_t dim;
     pdag_schedule *schedule;
     pdag_transition *transition;
+    char *files;  /* models/digest.h of the model, or NULL; rank 0 */
     float *noise; /* [samples][D] or NULL */
     float *start; /* [samples][N + 1][D] or NULL */
     float *statistics; /* [2][D] or NULL */

@@ -10,7 +10,7 @@
  *                            TASK       rows of x, then their t (float32)
  *                            DECODE     final state (float32)
  *                            STOP       status = exit status of the whole run
- *      worker -> scheduler   READY      text: host, newline, device; where it is one
+ *      worker -> scheduler   READY      text: host, newline, device; if it is one
  *                                       of several a newline and its number
  *                            RESULT     answer to ENCODE, TASK (rows of eps) or
  *                                       DECODE (picture); `task` says which

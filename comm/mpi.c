@@ -72,18 +72,6 @@ static int started;
 static int local_number; /* of this process on its machine */
 static int beside_rank_0;
 
-int pdag_mpi_launched(void)
-{
-    static const char *const marks[] = {"OMPI_COMM_WORLD_SIZE", "PMIX_RANK",
-                                        "PMI_SIZE", "PMI_RANK",
-                                        "MPI_LOCALNRANKS"};
-
-    for (size_t i = 0; i < sizeof marks / sizeof marks[0]; i++)
-        if (getenv(marks[i]) != NULL)
-            return 1;
-    return 0;
-}
-
 int pdag_mpi_has_ulfm(void)
 {
 #ifdef PDAG_HAVE_ULFM
@@ -156,20 +144,16 @@ static void die_with_launcher(void)
 
 /* Who is on this machine.  A rank that dies now leaves the numbers at 0, and the
    run without it. */
-static void count_local_ranks(void)
+static void count_local_ranks(int rank)
 {
     MPI_Comm machine;
-    int rank = 0;
-    int lowest = 1;
 
-    MPI_Comm_rank(MPI_COMM_WORLD, &rank);
     if (MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, rank,
                             MPI_INFO_NULL, &machine) != MPI_SUCCESS)
         return;
     MPI_Comm_rank(machine, &local_number);
-    if (MPI_Allreduce(&rank, &lowest, 1, MPI_INT, MPI_MIN, machine) ==
-        MPI_SUCCESS)
-        beside_rank_0 = lowest == 0;
+    MPI_Bcast(&rank, 1, MPI_INT, 0, machine); /* the lowest of them */
+    beside_rank_0 = rank == 0;
     MPI_Comm_free(&machine);
 }
 
@@ -197,7 +181,7 @@ pdag_status pdag_mpi_start(int *rank_out, int *size_out)
     MPI_Comm_size(MPI_COMM_WORLD, size_out);
     pdag_fatal_set_hook(abort_all_ranks);
     pdag_fatal_set_rank(*rank_out);
-    count_local_ranks();
+    count_local_ranks(*rank_out);
     if (*rank_out > 0)
         die_with_launcher();
     if (provided < MPI_THREAD_FUNNELED)

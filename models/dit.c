@@ -18,9 +18,9 @@
 #define MAX_CLASSES 1000000
 #define MAX_DEPTH 256
 
-/* The keys of DiTTransformer2DModel, of Transformer2DModel, as which the published
-   models were saved, and freq_shift, which is ours: the original's sinusoids have 0
-   where diffusers has a fixed 1. */
+/* The keys of DiTTransformer2DModel, of Transformer2DModel, as which the
+   published models were saved, and freq_shift, which is ours: the original's
+   sinusoids have 0 where diffusers has a fixed 1. */
 static const pdag_config_rule keys[] = {
     {"activation_fn", {NULL}},
     {"attention_bias", {NULL}},
@@ -62,22 +62,23 @@ static void dit_destroy(pdag_denoiser *model)
     for (size_t i = 0; d->blocks != NULL && i < d->config.depth; i++)
         free(d->blocks[i].own_labels);
     free(d->blocks);
+    pdag_recordings_clear(&d->recordings, d->be);
     if (d->be != NULL)
         d->be->ops->free(d->be, &d->positions);
     pdag_workspace_clear(&d->ws);
     pdag_weight_list_clear(&d->weights);
     pdag_weights_close(d->file);
     free(d->patches);
-    free(d->sinusoids);
-    free(d->labels);
+    free(d->lead);
     free(d);
 }
 
-static pdag_status read_activation(const pdag_json *json, pdag_dit_config *config)
+static pdag_status read_activation(const pdag_json *json,
+                                   pdag_dit_config *config)
 {
-    static const char *const names[] = {"gelu-approximate", "gelu", "geglu",
-                                        "geglu-approximate", "linear-silu",
-                                        NULL};
+    static const char *const names[] = {
+        "gelu-approximate",  "gelu",        "geglu",
+        "geglu-approximate", "linear-silu", NULL};
     static const pdag_activation acts[] = {PDAG_ACT_GELU_TANH, PDAG_ACT_GELU,
                                            PDAG_ACT_NONE, PDAG_ACT_QUICK_GELU,
                                            PDAG_ACT_SILU};
@@ -115,8 +116,8 @@ static pdag_status read_config(const pdag_json *json, pdag_dit_config *c)
     PDAG_TRY(pdag_config_require(json, keys));
     PDAG_TRY(read_state(json, c));
     PDAG_TRY(read_activation(json, c));
-    PDAG_TRY(pdag_config_size(json, "num_attention_heads", 1, 4096, 16,
-                              &c->heads));
+    PDAG_TRY(
+        pdag_config_size(json, "num_attention_heads", 1, 4096, 16, &c->heads));
     PDAG_TRY(pdag_config_size(json, "attention_head_dim", 1, 4096, 72,
                               &c->head_dim));
     c->width = c->heads * c->head_dim;
@@ -135,9 +136,11 @@ static pdag_status read_config(const pdag_json *json, pdag_dit_config *c)
     PDAG_TRY(pdag_config_size(json, "num_embeds_ada_norm", 1, MAX_CLASSES, 1000,
                               &c->n_classes));
     PDAG_TRY(pdag_json_bool(json, "attention_bias", true, &c->attention_bias));
-    PDAG_TRY(pdag_json_bool(json, "norm_elementwise_affine", false, &c->affine));
+    PDAG_TRY(
+        pdag_json_bool(json, "norm_elementwise_affine", false, &c->affine));
     PDAG_TRY(pdag_json_real(json, "norm_eps", 0.0, 1.0, 1e-5, &c->norm_eps));
-    return pdag_json_real(json, "freq_shift", -1e6, PDAG_DIT_TIME_CHANNELS / 2 - 0.5, 1.0,
+    return pdag_json_real(json, "freq_shift", -1e6,
+                          PDAG_DIT_TIME_CHANNELS / 2 - 0.5, 1.0,
                           &c->freq_shift);
 }
 
@@ -153,12 +156,12 @@ static void arrange_embed(const pdag_arrangement *a, const float *weight,
 
 typedef struct unpatch {
     pdag_arrangement base; /* first member */
-    size_t points; /* of a patch */
+    size_t points;         /* of a patch */
     size_t out_channels;
 } unpatch;
 
-/* Columns [point][out channel] in the file, [channel][point] here, as patches are;
-   of a learned variance nothing remains. */
+/* Columns [point][out channel] in the file, [channel][point] here, as patches
+   are; of a learned variance nothing remains. */
 static void arrange_out(const pdag_arrangement *a, const float *weight,
                         const float *bias, float *to_weight, float *to_bias)
 {
@@ -199,13 +202,15 @@ static pdag_status build_ends(pdag_builder *b, pdag_dit *d)
 
     d->embed.in = d->out.out = c->channels * points;
     d->embed.out = d->out.in = c->width;
-    PDAG_TRY(pdag_build_arranged(b, "pos_embed.proj", &embed, &d->embed.weight));
+    PDAG_TRY(
+        pdag_build_arranged(b, "pos_embed.proj", &embed, &d->embed.weight));
     PDAG_TRY(pdag_build_linear(b, "proj_out_1", c->width, 2 * c->width, true,
                                &d->project));
     return pdag_build_arranged(b, "proj_out_2", &out.base, &d->out.weight);
 }
 
-/* A table that is mixed with others is copied: what a mix makes does not last. */
+/* A table that is mixed with others is copied: what a mix makes does not last.
+ */
 static pdag_status build_labels(pdag_builder *b, const char *prefix,
                                 const pdag_dit_config *c, pdag_dit_block *block)
 {
@@ -215,8 +220,8 @@ static pdag_status build_labels(pdag_builder *b, const char *prefix,
     void *memory;
 
     pdag_join(prefix, "norm1.emb.class_embedder.embedding_table.weight", name);
-    PDAG_TRY(pdag_build_tensor(b, name, c->n_classes + 1, c->width,
-                               &block->labels));
+    PDAG_TRY(
+        pdag_build_tensor(b, name, c->n_classes + 1, c->width, &block->labels));
     view = block->labels;
     if (b->mix == NULL || view == NULL)
         return PDAG_OK;

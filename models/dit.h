@@ -11,6 +11,7 @@
 #include "models/denoiser.h"
 #include "models/layers_attention.h"
 #include "models/layers_time.h"
+#include "models/recordings.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -44,18 +45,19 @@ typedef struct pdag_dit_block {
 typedef struct pdag_dit {
     pdag_denoiser base;
     pdag_dit_config config;
-    pdag_backend *be;    /* borrowed */
-    pdag_weights *file;  /* owned: `labels` are in it */
+    pdag_backend *be;   /* borrowed */
+    pdag_weights *file; /* owned: `labels` are in it */
     pdag_weight_list weights;
     pdag_workspace ws;
-    pdag_workspace *room; /* `ws`, or that of the network it shares with */
+    pdag_workspace *room;            /* `ws`, or of the network it shares with */
     pdag_linear embed, project, out; /* out: [channels][patch][patch] columns */
-    pdag_dit_block *blocks;   /* [depth] */
-    pdag_buf positions;  /* [grid * grid][width] */
-    float *patches;      /* [rows][grid * grid][channels * patch * patch], host */
-    float *sinusoids;    /* [rows][PDAG_DIT_TIME_CHANNELS], host */
-    float *labels;       /* [depth][rows][width], host */
-    size_t n_rows;       /* that the last three have room for */
+    pdag_dit_block *blocks;          /* [depth] */
+    pdag_buf positions;              /* [grid * grid][width] */
+    float *patches; /* [rows][grid * grid][channels * patch * patch], host */
+    float *lead; /* sinusoids [rows][PDAG_DIT_TIME_CHANNELS], then the rows of the
+                    labels [depth][rows][width], host */
+    size_t n_rows; /* that the last two have room for */
+    pdag_recordings recordings;
 } pdag_dit;
 
 /** Entry of the ops table; see denoiser.h. */

@@ -44,8 +44,8 @@ static bool parse_class(const char *text, size_t n, size_t *class_out)
 }
 
 /* {"0": "tench, Tinca tinca", ...} */
-static pdag_status read_id2label(const pdag_json *index, json_t *table, size_t n,
-                                 char **names)
+static pdag_status read_id2label(const pdag_json *index, json_t *table,
+                                 size_t n, char **names)
 {
     const char *key;
     json_t *value;
@@ -55,10 +55,11 @@ static pdag_status read_id2label(const pdag_json *index, json_t *table, size_t n
         size_t class;
 
         if (!parse_class(key, n, &class))
-            return pdag_error(PDAG_ERR_FORMAT,
-                              "%s: id2label: %.100s: expected a class from 0 to "
-                              "%zu, as the network has",
-                              index->path, key, n - 1);
+            return pdag_error(
+                PDAG_ERR_FORMAT,
+                "%s: id2label: %.100s: expected a class from 0 to "
+                "%zu, as the network has",
+                index->path, key, n - 1);
         if (!json_is_string(value))
             return pdag_error(PDAG_ERR_FORMAT,
                               "%s: id2label: %s: its name is not a text",
@@ -88,7 +89,8 @@ static pdag_status read_labels(const pdag_json *index, json_t *table, size_t n,
     return PDAG_OK;
 }
 
-static pdag_status read_index(const pdag_json *index, size_t n, char ***names_out)
+static pdag_status read_index(const pdag_json *index, size_t n,
+                              char ***names_out)
 {
     const char *key = "id2label";
     json_t *table = json_object_get(index->root, key);

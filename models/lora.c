@@ -185,9 +185,14 @@ static json_t *setting(const settings *s, pdag_lora_part part,
 {
     static const char *const prefixes[] = {"unet.", "text_encoder."};
     char name[64];
+    json_t *value;
 
     snprintf(name, sizeof name, "%s%s", s->has_prefixes ? prefixes[part] : "",
              key);
+    value = json_object_get(s->root, name);
+    if (value != NULL || !s->has_prefixes || part != PDAG_LORA_NETWORK)
+        return value;
+    snprintf(name, sizeof name, "transformer.%s", key);
     return json_object_get(s->root, name);
 }
 

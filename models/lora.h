@@ -9,7 +9,8 @@
  *      attention-processor  NAME.processor.to_q_lora.down.weight, .up.weight
  *      kohya                lora_unet_NA_ME.lora_down.weight, .lora_up.weight
  *
- *  with text_encoder. or lora_te_ for the text encoder.  alpha: NAME.alpha, else
+ *  transformer. stands for unet. too, with text_encoder. or lora_te_ for the text
+ *  encoder.  alpha: NAME.alpha, else
  *  the metadata that diffusers writes (lora_adapter_metadata), else the
  *  adapter_config.json that peft writes beside the file, else the rank.
  *

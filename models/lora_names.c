@@ -46,7 +46,7 @@ static const struct beginning {
 } beginnings[] = {
     {"lora_unet_", PDAG_LORA_NETWORK},   {"lora_te_", PDAG_LORA_TEXT},
     {"lora_te1_", PDAG_LORA_TEXT},       {"unet.", PDAG_LORA_NETWORK},
-    {"text_encoder.", PDAG_LORA_TEXT},
+    {"text_encoder.", PDAG_LORA_TEXT},   {"transformer.", PDAG_LORA_NETWORK},
 };
 
 /* The processors' names of layers, by part. */

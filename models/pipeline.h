@@ -4,11 +4,12 @@
  *  pdag_pipeline_inspect() reads configurations and weight-file headers only and
  *  is what rank 0 does before anything runs; pdag_pipeline_load() reads weights
  *  and is what every worker does.  Layouts known: StableDiffusionPipeline
- *  (unet/ vae/ text_encoder/ tokenizer/ scheduler/), DDPMPipeline and
- *  DDIMPipeline (unet/ scheduler/, or all files in the root as
- *  google/ddpm-cifar10-32), DiffusionPolicyPipeline (unet/ scheduler/; our own,
- *  see docs/pusht.md).  Files are found as diffusers finds them: plain,
- *  sharded (index.json) and variant (".fp16.") names. */
+ *  (unet/ vae/ text_encoder/ tokenizer/ scheduler/), LDMPipeline (unet/ vqvae/
+ *  scheduler/), DDPMPipeline and DDIMPipeline (unet/ scheduler/, or all files in
+ *  the root as google/ddpm-cifar10-32), DiTPipeline (transformer/ scheduler/, vae/
+ *  or none), DiffusionPolicyPipeline (unet/ scheduler/; our own, see
+ *  docs/pusht.md).  Files are found as diffusers finds them: plain, sharded
+ *  (index.json) and variant (".fp16.") names. */
 #ifndef PDAG_MODELS_PIPELINE_H
 #define PDAG_MODELS_PIPELINE_H
 

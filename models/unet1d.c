@@ -417,6 +417,7 @@ static void destroy(pdag_denoiser *model)
 
     if (unet == NULL)
         return;
+    pdag_recordings_clear(&unet->recordings, unet->be);
     pdag_time_clear(&unet->time);
     pdag_workspace_clear(&unet->ws);
     pdag_weight_list_clear(&unet->weights);

@@ -19,6 +19,7 @@
 #include "models/denoiser.h"
 #include "models/layers_base.h"
 #include "models/layers_time.h"
+#include "models/recordings.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -68,6 +69,7 @@ typedef struct pdag_unet1d {
     pdag_unet1d_level up[PDAG_CONFIG_MAX_BLOCKS];
     pdag_unet1d_conv final;
     pdag_linear final_out;
+    pdag_recordings recordings; /* name no condition: theirs are in pass->time */
     const float **film; /* [film_room]: conditions of one evaluation */
     size_t film_room;
 } pdag_unet1d;

@@ -117,26 +117,39 @@ static pdag_status run_levels(pdag_pass *pass, const pdag_unet1d *unet,
     return PDAG_OK;
 }
 
+/* Everything between the plan's way in and its way out; gives x back. */
+static pdag_status run_layers(pdag_pass *pass, void *network, const pdag_map *x,
+                              pdag_map *y_out)
+{
+    pdag_unet1d *unet = network;
+    pdag_map h = *x;
+    pdag_map last;
+
+    PDAG_TRY(run_levels(pass, unet, &h));
+    PDAG_TRY(run_conv_block(pass, &unet->final, &h, &last));
+    pdag_give_map(pass, &h);
+    PDAG_TRY(pdag_take_map(pass, 1, last.w, unet->config.action_dim, y_out));
+    PDAG_TRY(pdag_run_linear(pass, &unet->final_out, pass->rows * last.w,
+                             last.buf, PDAG_ACT_NONE, NULL, y_out->buf));
+    pdag_give_map(pass, &last);
+    return PDAG_OK;
+}
+
 static pdag_status run(pdag_pass *pass, pdag_unet1d *unet, const float *x,
                        const float *t, float *eps)
 {
     const pdag_unet1d_config *config = &unet->config;
     const pdag_backend_ops *ops = pass->be->ops;
     size_t count = pass->rows * unet->base.dim;
-    pdag_map h;
-    pdag_map next;
+    pdag_map in;
+    pdag_map out;
 
     PDAG_TRY(pdag_time_gather_with(pass, &unet->time, t, unet->film));
-    PDAG_TRY(pdag_take_map(pass, 1, config->horizon, config->action_dim, &h));
-    PDAG_TRY(ops->upload(pass->be, count, x, h.buf));
-    PDAG_TRY(run_levels(pass, unet, &h));
-    PDAG_TRY(run_conv_block(pass, &unet->final, &h, &next));
-    pdag_give_map(pass, &h);
-    PDAG_TRY(pdag_take_map(pass, 1, config->horizon, config->action_dim, &h));
-    PDAG_TRY(pdag_run_linear(pass, &unet->final_out,
-                             pass->rows * config->horizon, next.buf,
-                             PDAG_ACT_NONE, NULL, h.buf));
-    PDAG_TRY(ops->download(pass->be, count, h.buf, eps));
+    PDAG_TRY(pdag_take_map(pass, 1, config->horizon, config->action_dim, &in));
+    PDAG_TRY(ops->upload(pass->be, count, x, in.buf));
+    PDAG_TRY(pdag_recordings_run(&unet->recordings, pass, run_layers, unet, &in,
+                                 &out));
+    PDAG_TRY(ops->download(pass->be, count, out.buf, eps));
     return ops->sync(pass->be);
 }
 

@@ -18,7 +18,8 @@ static pdag_status read_state(const pdag_json *json, size_t channels,
     if (out_channels == config->channels)
         return PDAG_OK;
     return pdag_error(PDAG_ERR_UNSUPPORTED,
-                      "%s: out_channels: %zu, but in_channels is %zu",
+                      "%s: out_channels: %zu, but in_channels is %zu (a network "
+                      "that also predicts the variance is not supported)",
                       json->path, out_channels, config->channels);
 }
 

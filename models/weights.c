@@ -317,6 +317,11 @@ size_t pdag_weights_n_files(const pdag_weights *weights)
     return weights->n_files;
 }
 
+const char *pdag_weights_file(const pdag_weights *weights, size_t index)
+{
+    return pdag_safetensors_path(weights->files[index]);
+}
+
 size_t pdag_weights_count(const pdag_weights *weights)
 {
     return weights->n_entries;

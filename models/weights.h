@@ -42,6 +42,8 @@ void pdag_weights_release(pdag_weights *weights, const pdag_tensor_view *view);
 /** First file's path (of the shards: the index), for messages. */
 const char *pdag_weights_path(const pdag_weights *weights);
 size_t pdag_weights_n_files(const pdag_weights *weights);
+/** Path of file `index`, without the index of shards. */
+const char *pdag_weights_file(const pdag_weights *weights, size_t index);
 /** Tensors in the order of their names, whether used or not. */
 size_t pdag_weights_count(const pdag_weights *weights);
 const pdag_tensor_view *pdag_weights_at(const pdag_weights *weights,

@@ -104,8 +104,10 @@ static pdag_status find_class(const pdag_job_facts *facts, const char *wanted,
 
     pdag_job_shown(wanted, shown);
     if (facts->class_name_of == NULL)
-        return pdag_error(PDAG_ERR_ARG, "class_label: %s: the model has no names of "
-                          "classes, only numbers", shown);
+        return pdag_error(PDAG_ERR_ARG,
+                          "class_label: %s: the model has no names of classes, "
+                          "only numbers",
+                          shown);
     list = list_classes(facts, is_name_of, wanted, &n);
     if (n > 1) {
         pdag_error_record("class_label: %s: more than one class: %s%s", shown, list,

@@ -106,6 +106,8 @@ typedef struct pdag_run_setup {
     size_t start_row;      /* states 0..start_row of it are kept, from 1; 0: it is
                               all a guess and the noise is drawn */
     const float *statistics; /* [2][D] mean and variance of final states, or NULL */
+    const char *files;     /* what the model's files hold: lines "HASH SIZE FIELD:
+                              FILE", or NULL; a run goes on with no others */
     uint64_t run_number;   /* put into every message; differs between the runs of
                               one comm */
     struct pdag_run_result *before; /* the run before on the same comm, of which is

@@ -10,8 +10,9 @@
 /* scheduler/run_save.c: a run as a checkpoint and back.  What the scheduler knows
    between two messages is all there is: tasks that workers hold are given out
    again, and their results are the same.
-   Arrays: run.phase [samples], run.worst, run.device, and of every sample that is
-   under way s<index>.condition and those of scheduler/sample_save.c. */
+   Arrays: run.phase [samples], run.worst, run.inputs, run.files, run.device, and of
+   every sample that is under way s<index>.condition and those of
+   scheduler/sample_save.c. */
 
 /* The kind of device, and whether it gave what its like would. */
 static const char *device_of(const pdag_run *r)
@@ -78,6 +79,41 @@ static pdag_status check_inputs(const pdag_run *r)
     return status;
 }
 
+/* Whether the model's files are those that the run began with: the first line that
+   differs has the name after two words. */
+static pdag_status check_files(const pdag_run *r)
+{
+    const char *line = r->setup->files;
+    const void *values;
+    const char *theirs;
+    size_t n;
+    size_t same = 0;
+    pdag_status status;
+
+    if (line == NULL)
+        return PDAG_OK;
+    status = pdag_checkpoint_find(r->setup->resume, "run.files",
+                                  PDAG_CHECKPOINT_BYTES, &values, &n);
+    if (status != PDAG_OK)
+        return status;
+    theirs = values;
+    while (same < n && line[same] != '\0' && line[same] == theirs[same])
+        same++;
+    if (same == n && line[same] == '\0')
+        return PDAG_OK;
+    while (same > 0 && line[same - 1] != '\n')
+        same--;
+    line += same;
+    for (int i = 0; i < 2; i++)
+        line += strcspn(line, " ") + (line[strcspn(line, " ")] == ' ');
+    n = strcspn(line, "\n");
+    if (n == 0) /* there were more */
+        return pdag_error(PDAG_ERR_ARG, "model.path: files that were there have "
+                          "gone since the run began");
+    return pdag_error(PDAG_ERR_ARG, "%.*s: has changed since the run began", (int)n,
+                      line);
+}
+
 static pdag_status put_sample(const pdag_run *r, size_t index,
                               pdag_checkpoint *cp)
 {
@@ -116,6 +152,9 @@ static pdag_status fill(pdag_run *r, pdag_checkpoint *cp)
         status = put(cp, "run.inputs", PDAG_CHECKPOINT_U64, 3, sizeof *r->inputs,
                      r->inputs);
     }
+    if (status == PDAG_OK && r->setup->files != NULL)
+        status = put(cp, "run.files", PDAG_CHECKPOINT_BYTES,
+                     strlen(r->setup->files), 1, r->setup->files);
     if (status == PDAG_OK)
         status = put(cp, "run.device", PDAG_CHECKPOINT_BYTES, strlen(device), 1,
                      device);
@@ -227,6 +266,8 @@ pdag_status pdag_run_resume(pdag_run *r)
                             (unsigned long long)worst);
     if (status == PDAG_OK)
         status = check_inputs(r);
+    if (status == PDAG_OK)
+        status = check_files(r);
     for (size_t i = 0; status == PDAG_OK && i < r->n_samples; i++)
         status = take_sample(r, i, phase[i]);
     free(phase);

@@ -217,6 +217,51 @@ START_TEST(test_ref_activations)
 }
 END_TEST
 
+/* Columns [C, 2 C) lead both operations. */
+START_TEST(test_ref_modulate)
+{
+    enum { B = 2, P = 3, C = 4, ROW = 3 * C, N = B * P * C };
+    conf_tensor *x, *h, *wide, *y;
+    float *got;
+    pdag_slice scale, shift;
+
+    conf_open(0);
+    x = conf_input(N);
+    h = conf_input(N);
+    wide = conf_input(B * ROW);
+    y = conf_output(N);
+    scale = conf_slice(&wide->ref, C, ROW, 0);
+    shift = conf_slice(&wide->ref, 2 * C, ROW, 0);
+    for (int one = 0; one < 2; one++) {
+        conf_ok(conf_ref->ops->modulate(conf_ref, B, P, C, (float)one, &scale,
+                                        &shift, &x->ref, &y->ref));
+        got = conf_fetch(conf_ref, &y->ref, N);
+        for (int at = 0; at < N; at++) {
+            const float *row = wide->host + at / (P * C) * ROW;
+            const double want = (double)x->host[at] *
+                                    (one + (double)row[C + at % C]) +
+                                (double)row[2 * C + at % C];
+
+            ck_assert_double_eq_tol((double)got[at], want, 1e-6);
+        }
+        free(got);
+    }
+    conf_ok(conf_ref->ops->gated_add(conf_ref, B, P, C, &scale, &h->ref, &x->ref,
+                                     &y->ref));
+    got = conf_fetch(conf_ref, &y->ref, N);
+    for (int at = 0; at < N; at++) {
+        const float *row = wide->host + at / (P * C) * ROW;
+
+        ck_assert_double_eq_tol((double)got[at],
+                                (double)x->host[at] + (double)row[C + at % C] *
+                                                          (double)h->host[at],
+                                1e-6);
+    }
+    free(got);
+    conf_close();
+}
+END_TEST
+
 void conf_add_definition(Suite *suite)
 {
     TCase *tc = tcase_create("definition");
@@ -226,5 +271,6 @@ void conf_add_definition(Suite *suite)
     tcase_add_test(tc, test_ref_group_norm);
     tcase_add_test(tc, test_ref_attention);
     tcase_add_test(tc, test_ref_activations);
+    tcase_add_test(tc, test_ref_modulate);
     suite_add_tcase(suite, tc);
 }

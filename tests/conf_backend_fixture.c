@@ -62,13 +62,30 @@ float conf_round(pdag_precision precision, float value)
     return value;
 }
 
+/* To the 10 digits behind the point that a TF32 product sees; in memory such a
+ * number is float32. */
+static float round_tf32(float value)
+{
+    uint32_t bits;
+
+    if (!isfinite(value))
+        return value;
+    memcpy(&bits, &value, sizeof bits);
+    bits = (bits + 0x1000u) & ~(uint32_t)0x1fff;
+    memcpy(&value, &bits, sizeof bits);
+    return value;
+}
+
 float *conf_floats(size_t n, float scale, float offset)
 {
     float *values = pdag_xcalloc(n, sizeof *values);
 
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         values[i] =
             conf_round(conf_test->precision, offset + scale * conf_uniform());
+        if (conf_test->precision == PDAG_PRECISION_TF32)
+            values[i] = round_tf32(values[i]);
+    }
     return values;
 }
 

@@ -231,6 +231,7 @@ void conf_add_rows(Suite *suite)
     tcase_add_loop_test(tc, test_layer_norm, 0, conf_n_variants);
     tcase_add_loop_test(tc, test_attention, 0, conf_n_variants);
     tcase_add_loop_test(tc, test_attention_extreme, 0, conf_n_variants);
-    tcase_add_loop_test(tc, test_attention_64x64, 0, conf_n_variants);
+    if (getenv("CONF_BACKEND_SMALL") == NULL)
+        tcase_add_loop_test(tc, test_attention_64x64, 0, conf_n_variants);
     suite_add_tcase(suite, tc);
 }

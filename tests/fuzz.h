@@ -13,6 +13,7 @@
 #define FUZZ_TARGETS(X)                                                       \
     X(job)                                                                    \
     X(safetensors)                                                            \
+    X(lora)                                                                   \
     X(config)                                                                 \
     X(tokenizer)                                                              \
     X(checkpoint)                                                             \

@@ -13,7 +13,7 @@ set -u
 srcdir=$(cd "${srcdir:-.}" && pwd) || exit 1
 export srcdir
 seconds=${FUZZ_SECONDS:-60}
-targets=${FUZZ_TARGETS:-job safetensors config tokenizer checkpoint resume message}
+targets=${FUZZ_TARGETS:-job safetensors lora config tokenizer checkpoint resume message}
 clang=${CLANG:-clang}
 flags='-g -O1 -fno-omit-frame-pointer -fno-sanitize-recover=undefined'
 sanitizers=address,undefined

@@ -145,6 +145,19 @@ if [ "$(id -u)" != 0 ]; then
     broken; chmod 000 "$out/model/unet"; try "unet"; chmod 755 "$out/model/unet"
 fi
 
+# A LoRA with the model that it is for, and with another.
+lora=$src/examples/models/emoji-sd-pcm/pytorch_lora_weights.safetensors
+"$PICARD_DAG" inspect "$lora" --model "$model" > "$out/stdout" 2>&1 ||
+    complain "inspect of a LoRA: $(cat "$out/stdout")"
+grep -q "each matches a weight of the model" "$out/stdout" ||
+    complain "inspect of a LoRA does not say that it fits: $(cat "$out/stdout")"
+"$PICARD_DAG" inspect "$lora" --model "$src/tests/data/models/sd-odd" --json \
+    > "$out/stdout" 2> "$out/stderr"
+[ $? = 2 ] || complain "inspect of a LoRA with another model: not status 2"
+grep -q '"matched": null' "$out/stdout" || complain "a LoRA that fits nothing"
+grep -q "does not fit the weight" "$out/stderr" ||
+    complain "no reason: $(cat "$out/stderr")"
+
 # Noise.
 printf 'no npy' > "$out/noise.npy"
 expect 2 "noise" "$PICARD_DAG" run "$gaussian" -q --set "noise=$out/noise.npy" \

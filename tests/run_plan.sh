@@ -103,6 +103,16 @@ no=1e-5
 awk 'NR == FNR { barrier = $1; next } { exit !($1 <= barrier && $1 > 0) }' \
     "$out/barrier" "$out/dataflow" || complain "a barrier is faster"
 
+# A Picard-consistency model: two sets of weights, and no other window than the job's.
+pcm=$src/examples/sd-pcm.pb
+expect 0 "$PICARD_DAG" plan "$pcm" --ranks 8
+has stdout 'the first 1 with weights of pcm.path'
+expect 0 "$PICARD_DAG" plan "$pcm" --json --ranks 8
+is window 50
+weights=$(value weights)
+expect 0 "$PICARD_DAG" plan "$pcm" --json --ranks 8 --set pcm=
+is weights "$weights / 2"
+
 # The graph for Graphviz.
 expect 0 "$PICARD_DAG" plan "$job" --dot --set sampler.steps=6 --rounds 3
 has stdout '^digraph plan {'

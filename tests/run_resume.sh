@@ -141,6 +141,29 @@ else
     complain "noisy: status $status"
 fi
 
+# The model's weights are others than the run began with, or there again.
+cp -R "$src/tests/data/models/ldm-odd" "$out/model" && chmod -R u+w "$out/model"
+weights=$out/model/vqvae/diffusion_pytorch_model.safetensors
+model() {
+    "$PICARD_DAG" run /dev/null --set model.path="$out/model" --set samples=2 \
+        --set sampler.steps=12 --set solver.method=sequential -q "$@" 2> "$out/text"
+}
+model -o "$out/model-whole" || complain "model: $(cat "$out/text")"
+model -o "$out/models" --set model.delay_ms=150 --max-wall-time 1
+[ $? = 5 ] || complain "model: not stopped: $(cat "$out/text")"
+cp "$weights" "$out/weights"
+printf 'ab' | dd of="$weights" bs=1 conv=notrunc 2> /dev/null \
+    seek=$(($(wc -c < "$weights") - 2))
+model -o "$out/models" --resume
+[ $? = 2 ] && grep -q 'model.path: .*vqvae/.*: has changed since' "$out/text" ||
+    complain "model: other weights were taken: $(cat "$out/text")"
+cp "$out/weights" "$weights"
+model -o "$out/models" --resume || complain "model: resume: $(cat "$out/text")"
+for i in 0 1; do
+    cmp "$out/model-whole/sample-00$i.npy" "$out/models/sample-00$i.npy" ||
+        complain "model: sample $i differs"
+done
+
 # Misuse.
 for option in "--checkpoint-seconds -1" "--max-wall-time soon" \
     "--task-timeout nan" "--save-iterates --resume"; do

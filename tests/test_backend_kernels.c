@@ -177,6 +177,41 @@ START_TEST(test_elements)
 }
 END_TEST
 
+static void check_modulations(void)
+{
+    static const size_t shapes[][2] = {{1, 1}, {3, 7}, {2, 16}, {5, 77}};
+
+    for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
+        const size_t p = shapes[i][0];
+        const size_t c = shapes[i][1];
+        numbers x = make(p * c, 2.0f);
+        numbers h = make(p * c, 2.0f);
+        numbers scale = make(c, 1.0f);
+        numbers shift = make(c, 1.0f);
+        numbers y = make(p * c, 1.0f);
+        numbers z = make(p * c, 1.0f);
+        const pdag_slice by = {&scale.ref, 0, 0, 0};
+        const pdag_slice plus = {&shift.ref, 0, 0, 0};
+
+        ok(ref->ops->modulate(ref, 1, p, c, 1.0f, &by, &plus, &x.ref, &y.ref));
+        kernels->modulate(p, c, 1.0f, scale.test, shift.test, x.test, y.test);
+        compare(&y, "modulate");
+        ok(ref->ops->gated_add(ref, 1, p, c, &by, &h.ref, &x.ref, &z.ref));
+        kernels->gated_add(p, c, scale.test, h.test, x.test, z.test);
+        compare(&z, "gated add");
+        drop(&x);
+        drop(&h);
+        drop(&scale);
+        drop(&shift);
+    }
+}
+
+START_TEST(test_modulations)
+{
+    for_all(check_modulations);
+}
+END_TEST
+
 static void check_norms(void)
 {
     static const size_t shapes[][3] = {
@@ -194,14 +229,15 @@ static void check_norms(void)
                               .groups = shapes[i][2],
                               .eps = 1e-5f,
                               .add = add.test,
-                              .act = PDAG_ACT_SILU,
+                              .act = i % 2 == 0 ? PDAG_ACT_SILU
+                                                : PDAG_ACT_MISH,
                               .x = x.test,
                               .y = y.test};
 
         scratch = pdag_xcalloc(PDAG_CPU_NORM_SCRATCH * c, sizeof *scratch);
         norm.scratch = scratch;
         ok(ref->ops->group_norm(ref, 1, p, c, shapes[i][2], 1e-5f, NULL, NULL,
-                                &add.ref, PDAG_ACT_SILU, &x.ref, &y.ref));
+                                &add.ref, norm.act, &x.ref, &y.ref));
         kernels->group_norm(&norm);
         compare(&y, "group norm");
         ok(ref->ops->layer_norm(ref, p, c, 1e-5f, NULL, NULL, &x.ref, &x.ref));
@@ -368,6 +404,7 @@ int main(void)
     tcase_add_test(tc, test_activations);
     tcase_add_test(tc, test_tails);
     tcase_add_test(tc, test_elements);
+    tcase_add_test(tc, test_modulations);
     tcase_add_test(tc, test_norms);
     tcase_add_test(tc, test_pool);
     tcase_add_test(tc, test_attention);

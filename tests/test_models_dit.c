@@ -181,6 +181,82 @@ START_TEST(bad_classes)
 }
 END_TEST
 
+/* Every weight of dit-pixels a little different: bfloat16, the low byte first. */
+static void write_other(void)
+{
+    char path[FIXTURE_PATH_BYTES];
+    char command[3 * FIXTURE_PATH_BYTES];
+    unsigned char *bytes = malloc(1 << 20);
+    size_t n;
+    size_t data;
+    FILE *file;
+
+    fixture_path("dit-pixels", path);
+    snprintf(command, sizeof command, "cp -rf %s/. %s && chmod -R u+w %s", path,
+             folder, folder);
+    ck_assert_int_eq(system(command), 0);
+    snprintf(path, sizeof path,
+             "%s/transformer/diffusion_pytorch_model.safetensors", folder);
+    file = fopen(path, "rb");
+    ck_assert_ptr_nonnull(file);
+    n = fread(bytes, 1, 1 << 20, file);
+    fclose(file);
+    data = 8 + (size_t)bytes[0] + 256 * (size_t)bytes[1] + 65536 * (size_t)bytes[2];
+    ck_assert_uint_lt(data, n);
+    for (size_t i = data; i < n; i += 2)
+        bytes[i] ^= 0x10;
+    file = fopen(path, "wb");
+    ck_assert_uint_eq(fwrite(bytes, 1, n, file), n);
+    fclose(file);
+    free(bytes);
+}
+
+static void eval_mix(pdag_pipeline *pipeline, size_t mix, float *eps)
+{
+    const float label = 2.0f;
+    const float t = 77.0f;
+    float *x = fixture_tensor("dit-pixels", "x", 2 * 81, NULL);
+    pdag_condition *condition;
+
+    must(pdag_pipeline_condition(pipeline, &label, &condition));
+    must(pdag_pipeline_eval(pipeline, 1, x, &t, condition, mix, eps));
+    pdag_pipeline_condition_destroy(pipeline, condition);
+    free(x);
+}
+
+/* Weights mixed with another model's, which the classes' vectors are part of: all
+   of them are the other model. */
+START_TEST(mixed_with_another)
+{
+    static const double all = 1.0;
+    pdag_pipeline_opts opts = {.guidance_scale = 1.0f};
+    char path[FIXTURE_PATH_BYTES];
+    pdag_pipeline *mixed;
+    pdag_pipeline *other;
+    float *a = fixture_poison(81);
+    float *b = fixture_poison(81);
+
+    write_other();
+    fixture_path("dit-pixels", path);
+    must(pdag_pipeline_load(folder, backends[0], &opts, &other));
+    opts.pcm.path = folder;
+    opts.pcm.scale = 1.0;
+    opts.pcm.n_mixes = 1;
+    opts.pcm.lambda = &all;
+    must(pdag_pipeline_check(path, &opts));
+    must(pdag_pipeline_load(path, backends[0], &opts, &mixed));
+    eval_mix(other, 0, b);
+    eval_mix(mixed, 1, a);
+    fixture_compare("mixed", 81, a, b, 1e-6);
+    eval_mix(mixed, 0, a);
+    ck_assert(memcmp(a, b, 81 * sizeof *a) != 0);
+    pdag_pipeline_destroy(mixed);
+    pdag_pipeline_destroy(other);
+    free(a);
+    free(b);
+}
+END_TEST
+
 /* ---- descriptions ---- */
 
 START_TEST(info_of_latents)
@@ -410,6 +486,7 @@ int main(void)
     tcase_add_test(tc, guided_run);
     tcase_add_test(tc, guided_channels);
     tcase_add_test(tc, bad_classes);
+    tcase_add_test(tc, mixed_with_another);
     tcase_add_test(tc, info_of_latents);
     tcase_add_test(tc, info_of_pixels);
     tcase_add_loop_test(tc, bad_config, 0,

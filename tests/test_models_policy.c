@@ -2,6 +2,8 @@
    backend, alone and as a pipeline; and what is refused.  Expected values:
    tools/reference/make_policies.py. */
 #include <check.h>
+#include <math.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -243,41 +245,104 @@ static char *change(const char *text, const char *key, const char *from,
     return changed;
 }
 
-START_TEST(refusal)
+/* A folder of its own with policy-odd's network. */
+typedef struct copy {
+    char folder[32], config[64], weights[96];
+    char *config_text; /* ended with a 0 */
+    char *bytes;       /* [n_bytes] of the weights */
+    size_t n_bytes;
+} copy;
+
+static copy copy_create(void)
 {
-    char template[] = "/tmp/pdag-policy-XXXXXX";
+    copy c = {.folder = "/tmp/pdag-policy-XXXXXX"};
     char path[FIXTURE_PATH_BYTES];
-    char config[64];
-    char weights[128];
-    char *folder = mkdtemp(template);
-    pdag_pipeline_info info;
-    pdag_status status;
-    char *bytes;
-    char *changed;
     size_t n;
 
-    ck_assert_ptr_nonnull(folder);
-    snprintf(weights, sizeof weights, "%s/diffusion_pytorch_model.safetensors",
-             folder);
-    fixture_path("policy-odd/unet/diffusion_pytorch_model.safetensors", path);
-    bytes = read_whole(path, &n);
-    write_whole(weights, bytes, n);
-    free(bytes);
-    snprintf(config, sizeof config, "%s/config.json", folder);
+    ck_assert_ptr_nonnull(mkdtemp(c.folder));
+    snprintf(c.config, sizeof c.config, "%s/config.json", c.folder);
+    snprintf(c.weights, sizeof c.weights,
+             "%s/diffusion_pytorch_model.safetensors", c.folder);
     fixture_path("policy-odd/unet/config.json", path);
-    bytes = read_whole(path, &n);
-    changed = change(bytes, bad[_i].key, bad[_i].from, bad[_i].to);
-    write_whole(config, changed, strlen(changed));
-    free(bytes);
-    free(changed);
-    status = pdag_pipeline_inspect(folder, &info);
-    ck_assert_msg(status == bad[_i].status, "%s: %d: %s", bad[_i].key, status,
+    c.config_text = read_whole(path, &n);
+    fixture_path("policy-odd/unet/diffusion_pytorch_model.safetensors", path);
+    c.bytes = read_whole(path, &c.n_bytes);
+    return c;
+}
+
+/* Write it, look at it, and expect this; clears it. */
+static void copy_refused(copy *c, pdag_status wanted, const char *text)
+{
+    pdag_pipeline_info info;
+    pdag_status status;
+
+    write_whole(c->config, c->config_text, strlen(c->config_text));
+    write_whole(c->weights, c->bytes, c->n_bytes);
+    status = pdag_pipeline_inspect(c->folder, &info);
+    ck_assert_msg(status == wanted, "%d: %s", status, pdag_error_text());
+    ck_assert_msg(strstr(pdag_error_text(), text) != NULL, "%s",
                   pdag_error_text());
-    ck_assert_msg(strstr(pdag_error_text(), bad[_i].text) != NULL, "%s",
-                  pdag_error_text());
-    unlink(config);
-    unlink(weights);
-    rmdir(folder);
+    unlink(c->config);
+    unlink(c->weights);
+    rmdir(c->folder);
+    free(c->config_text);
+    free(c->bytes);
+}
+
+START_TEST(refusal)
+{
+    copy c = copy_create();
+    char *changed = change(c.config_text, bad[_i].key, bad[_i].from, bad[_i].to);
+
+    free(c.config_text);
+    c.config_text = changed;
+    copy_refused(&c, bad[_i].status, bad[_i].text);
+}
+END_TEST
+
+/* Where tensor NAME is described in the header. */
+static char *described(copy *c, const char *name)
+{
+    size_t length = strlen(name);
+
+    for (size_t i = 0; i + length < c->n_bytes; i++)
+        if (memcmp(c->bytes + i, name, length) == 0)
+            return c->bytes + i;
+    ck_abort_msg("no %s", name);
+}
+
+START_TEST(normaliser_missing)
+{
+    copy c = copy_create();
+
+    described(&c, "params_dict.obs.offset")[0] = 'q';
+    copy_refused(&c, PDAG_ERR_FORMAT,
+                 "normalizer.params_dict.obs.offset: tensor missing");
+}
+END_TEST
+
+/* Numbers that nothing can be divided by, or that are none. */
+START_TEST(normaliser_numbers)
+{
+    static const struct {
+        const char *name;
+        float value;
+        const char *text;
+    } numbers[] = {
+        {"normalizer.params_dict.action.scale", 0.0f, "element 1 is 0"},
+        {"normalizer.params_dict.action.scale", NAN, "finite and not 0"},
+        {"normalizer.params_dict.obs.offset", INFINITY, "must be finite"},
+    };
+    copy c = copy_create();
+    uint64_t header;
+    size_t first;
+    char *at = strstr(described(&c, numbers[_i].name), "data_offsets");
+
+    memcpy(&header, c.bytes, sizeof header);
+    ck_assert_ptr_nonnull(at);
+    ck_assert_int_eq(sscanf(at, "data_offsets\":[%zu", &first), 1);
+    memcpy(c.bytes + 8 + header + first + 4, &numbers[_i].value, sizeof(float));
+    copy_refused(&c, PDAG_ERR_FORMAT, numbers[_i].text);
 }
 END_TEST
 
@@ -293,6 +358,8 @@ int main(void)
     tcase_add_loop_test(tc, description, 0, N_CASES);
     tcase_add_loop_test(tc, actions, 0, N_CASES);
     tcase_add_loop_test(tc, refusal, 0, N_BAD);
+    tcase_add_test(tc, normaliser_missing);
+    tcase_add_loop_test(tc, normaliser_numbers, 0, 3);
     suite_add_tcase(suite, tc);
     srunner_run_all(runner, CK_ENV);
     failed = srunner_ntests_failed(runner);

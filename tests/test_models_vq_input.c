@@ -2,12 +2,14 @@
    changed; every fault has a status of its own and a text that names it. */
 #include <check.h>
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "models/digest.h"
 #include "models/inspect.h"
 #include "models/pipeline.h"
 #include "tests/model_fixture.h"
@@ -254,6 +256,72 @@ START_TEST(parts_that_do_not_fit)
 }
 END_TEST
 
+static char *digest(const pdag_pipeline_opts *opts)
+{
+    char *text = NULL;
+
+    ck_assert_msg(pdag_pipeline_digest(folder, opts, &text) == PDAG_OK, "%s",
+                  pdag_error_text());
+    return text;
+}
+
+/* Another byte at `at` of the file: whether the digest sees it; the file is as
+   before afterwards. */
+static bool is_seen(const pdag_pipeline_opts *opts, const char *name, size_t at)
+{
+    size_t n;
+    unsigned char *bytes = read_file(name, &n);
+    char *before = digest(opts);
+    char *after;
+    bool seen;
+
+    ck_assert_uint_lt(at, n);
+    bytes[at] ^= 1;
+    write_file(name, bytes, n);
+    after = digest(opts);
+    seen = strcmp(before, after) != 0;
+    bytes[at] ^= 1;
+    write_file(name, bytes, n);
+    free(after);
+    after = digest(opts);
+    ck_assert_str_eq(before, after);
+    free(before);
+    free(after);
+    free(bytes);
+    return seen;
+}
+
+START_TEST(changed_files)
+{
+    const size_t large = 5000000;
+    char path[128];
+    const pdag_lora_opts lora = {path, 1.0};
+    const pdag_pipeline_opts opts = {
+        .guidance_scale = 1.0f, .n_loras = 1, .loras = &lora};
+    unsigned char *bytes = calloc(large, 1);
+    char *text;
+
+    snprintf(path, sizeof path, "%s/lora.safetensors", folder);
+    write_file("lora.safetensors", bytes, large);
+    free(bytes);
+    ck_assert(is_seen(&opts, VQVAE, 90000));
+    ck_assert(is_seen(&opts, "unet/config.json", 10));
+    ck_assert(is_seen(&opts, "scheduler/scheduler_config.json", 10));
+    ck_assert(is_seen(&opts, "lora.safetensors", 0));
+    ck_assert(is_seen(&opts, "lora.safetensors", large - 1));
+    write_file("README.md", (const unsigned char *)"text", 4);
+    ck_assert(!is_seen(&opts, "README.md", 2)); /* not read */
+    text = digest(&opts);
+    ck_assert_ptr_nonnull(strstr(text, " model.path: "));
+    ck_assert_ptr_nonnull(strstr(text, " 5000000 model.lora: "));
+    free(text);
+    run("rm lora.safetensors");
+    text = NULL;
+    ck_assert_int_eq(pdag_pipeline_digest(folder, &opts, &text), PDAG_ERR_INPUT);
+    ck_assert_ptr_null(text);
+}
+END_TEST
+
 START_TEST(inspection)
 {
     char part[128];
@@ -299,6 +367,7 @@ int main(void)
     tcase_add_test(all, bad_codebook);
     tcase_add_test(all, missing_codebook);
     tcase_add_test(all, parts_that_do_not_fit);
+    tcase_add_test(all, changed_files);
     tcase_add_test(all, inspection);
     suite_add_tcase(suite, all);
     runner = srunner_create(suite);

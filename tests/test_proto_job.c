@@ -211,8 +211,8 @@ START_TEST(test_not_available)
 END_TEST
 
 /* Classes by number and by name, which the model knows. */
-static char tench[] = "tench, Tinca tinca", boot[] = "Ankle boot", crane[] = "crane",
-            demoiselle[] = "crane, demoiselle";
+static char tench[] = "tench, Tinca tinca", boot[] = "Ankle boot";
+static char crane[] = "crane", demoiselle[] = "crane, demoiselle";
 static char *const class_names[] = {tench, NULL, boot, crane, demoiselle};
 
 static void refuse_class(const pdag_job_facts *facts, const char *set,

@@ -347,7 +347,7 @@ static void run_noticed(fake_crew *crew, char notices[2048],
     run_bench_close(&b);
 }
 
-/* One worker's memory holds half a block: it is told once, and the run is marked. */
+/* One worker's memory holds half a block: told once, and the run is marked. */
 START_TEST(a_worker_short_of_memory_is_told_of)
 {
     for (int parts = 0; parts <= 2; parts++) {

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <cstring>
 #include <functional>
+#include <tuple>
 
 #include <cuda_runtime_api.h>
 
@@ -53,10 +54,20 @@ void collective(const char *file, int line, compute_function *compute,
 void shuffle_xor(const lane_data *in, lane_data *out, int distance);
 void die(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
 
+/* Queue a kernel with the values that its arguments have now. */
+template <typename... P, typename... A>
+void call(dim3 grid, dim3 block, cudaStream_t stream, void (*kernel)(P...),
+          const A &...arguments)
+{
+    const std::tuple<P...> values(arguments...);
+
+    launch(grid, block, stream, [=] { std::apply(kernel, values); });
+}
+
 } // namespace emulator
 
 #define PDAG_LAUNCH(kernel, grid, block, stream, ...)                         \
-    emulator::launch((grid), (block), (stream), [=] { (kernel)(__VA_ARGS__); })
+    emulator::call((grid), (block), (stream), (kernel), __VA_ARGS__)
 #define PDAG_SHARED(type, name, dims)                                         \
     static type name dims;                                                    \
     emulator::shared(&name, sizeof name)

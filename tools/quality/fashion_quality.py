@@ -72,7 +72,7 @@ def draw_program(args, guidance, noise, labels):
         for label in labels[:CLASSES]:
             command += ["--set", f"class_label={label}"]
         if args.clip is not None:
-            command += ["--set", f"sampler.clip_sample={args.clip}"]
+            command += ["--set", f"sampler.clip={args.clip}"]
         subprocess.run(command, check=True)
         report = json.loads((folder / "out" / "run.json").read_text())
         states = [numpy.load(folder / "out" / sample["state"]) for sample in report["samples"]]

@@ -25,12 +25,14 @@ import pathlib
 import numpy
 
 
-def statistics(features):
-    """Mean [d] and covariance [d, d], float64, of features [n, d]; n is at least 2."""
+def statistics(features, weights=None):
+    """Mean [d] and covariance [d, d], float64, of features [n, d], weighted by weights [n] where
+    given; n is at least 2."""
     features = numpy.asarray(features, dtype=numpy.float64)
     if features.ndim != 2 or len(features) < 2:
         raise ValueError(f"features of shape {features.shape}: expected [2 or more, d]")
-    return features.mean(0), numpy.atleast_2d(numpy.cov(features, rowvar=False))
+    covariance = numpy.cov(features, rowvar=False, aweights=weights)
+    return numpy.average(features, 0, weights), numpy.atleast_2d(covariance)
 
 
 def root(matrix):

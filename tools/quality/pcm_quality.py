@@ -5,7 +5,7 @@
 
 PSNR of each picture to that of the sequential sampler with all steps, mean over prompts, at most 100
 dB.  Frechet distance (fid.py) of the pictures after the round to the sequential sampler's pictures of
-the same prompts and noise, and to --reference (.npz of mean and covariance, say of training pictures).
+the same prompts and noise, and to the training pictures (--emoji, by the weights of the training).
 Its features are those of the model's own autoencoder, which encodes the pictures again: of every
 quarter of a picture the mean and the deviation of each latent channel (emoji-sd: 8 numbers), four
 items a picture.
@@ -23,6 +23,7 @@ import chart
 import fid
 
 LONGEST, BEST_PSNR = 10, 100.0
+N_FEW = 4           # prompts of the methods in FEW
 NAMES = {
     "sequential": "sequential, k steps of 50",
     "steps": "sequential, k steps in all",
@@ -80,7 +81,8 @@ class Store:
 
     def __init__(self, work, model):
         self.work, self.vae, self.truths = work, Autoencoder(model), {}
-        found = sorted(int(path.stem.rpartition("-")[2]) for path in work.glob("sequential-*.npz"))
+        found = sorted(int(path.stem.rpartition("-")[2]) for path in work.glob("sequential-*.npz")
+                       if "measured" not in path.stem)
         self.batches = [first for first in found if all(self.has(name, first) for name in NAMES)]
         if not self.batches:
             raise SystemExit(f"{self.work}: no batch is complete")
@@ -127,9 +129,27 @@ class Store:
         return (psnr, features, numpy.concatenate([run["evaluations"] for run in runs]),
                 runs[-1]["rounds"], runs[-1]["converged"], truth)
 
-    def curve(self, name, most_batches=None):
-        """A Curve over all batches, or the first of them."""
-        parts = [self.batch(name, first) for first in self.batches[:most_batches]]
+    def training_statistics(self, path):
+        """Mean and covariance of the training pictures' features; kept in a file."""
+        kept = self.work / "training.npz"
+        if not kept.exists():
+            with numpy.load(path) as data:
+                pictures, weights = data["image"], data["weight"]
+            parts = [torch.from_numpy(pictures[i:i + 32]).permute(0, 3, 1, 2).float() / 255
+                     for i in range(0, len(pictures), 32)]
+            features = numpy.concatenate([quarters(self.vae.encode(part)) for part in parts])
+            mean, covariance = fid.statistics(features, numpy.repeat(weights, 4))
+            numpy.savez(kept, mean=mean, covariance=covariance)
+        return fid.known_statistics(kept, None)
+
+    def curve(self, name, few=False):
+        """A Curve over all batches, or over the first prompts alone."""
+        if few:
+            psnr, features, evaluations, rounds, converged, truth = self.batch(name, 0)
+            return Curve(name, *[pad(part, LONGEST) for part in (
+                psnr[:, :N_FEW], features[:, :4 * N_FEW], evaluations[:, :N_FEW])],
+                rounds[:N_FEW], converged[:N_FEW], truth[:4 * N_FEW])
+        parts = [self.batch(name, first) for first in self.batches]
         longest = max([LONGEST] + [len(part[0]) for part in parts])
         merged = [numpy.concatenate([pad(part[i], longest) for part in parts], 1) for i in range(3)]
         return Curve(name, *merged, *[numpy.concatenate([part[i] for part in parts])
@@ -149,7 +169,7 @@ class Curve:
 
 
 def pad(rows, length):
-    return numpy.concatenate([rows, numpy.repeat(rows[-1:], length - len(rows), 0)])
+    return numpy.concatenate([rows, numpy.repeat(rows[-1:], max(length - len(rows), 0), 0)])
 
 
 def equivalent(curve, value, better):
@@ -187,27 +207,34 @@ def print_ends(names, curves):
                  f"{curve.evaluations[-1]:.0f}", f"{curve.each[-1].min():.0f}"])
 
 
+def worth_cells(curve, other):
+    """For PSNR and distance: rounds of `other` that are as good for good as k of `curve`, over k."""
+    rows = []
+    for text, values, known, better in (
+            ("PSNR", curve.psnr, other.psnr, lambda v: v),
+            ("distance", curve.distance, other.distance, lambda v: -v)):
+        worth = [equivalent(known, value, better) for value in values[:LONGEST]]
+        rows.append([text] + ["-" if w is None else f"{w / (k + 1):.2f}"
+                              for k, w in enumerate(worth)])
+    return rows
+
+
 def print_goal(names, curves):
-    """Rounds of Picard that the quality after k rounds is worth, over k."""
-    print("\nRounds of Picard after which it is as good for good, divided by k\n")
-    row(["", "by"] + [str(k) for k in range(1, LONGEST + 1)])
-    row(["---", "---"] + ["---:"] * LONGEST)
-    picard = curves["picard"]
-    for name, curve in curves.items():
-        if name == "picard" or name in SEQUENTIAL:
-            continue
-        for text, values, known, better in (
-                ("PSNR", curve.psnr, picard.psnr, lambda v: v),
-                ("distance", curve.distance, picard.distance, lambda v: -v)):
-            worth = [equivalent(known, value, better) for value in values[:LONGEST]]
-            row([names[name], text] + ["-" if w is None else f"{w / (k + 1):.2f}"
-                                       for k, w in enumerate(worth)])
+    """Against Picard, and what the model adds to its own sweep."""
+    pairs = [(name, "picard") for name in curves if name != "picard" and name not in SEQUENTIAL]
+    pairs += [("pcm-gaussian", "gaussian"), ("pcm-secant", "secant")]
+    print("\nRounds after which the other is as good for good, divided by k\n")
+    row(["", "over", "by"] + [str(k) for k in range(1, LONGEST + 1)])
+    row(["---", "---", "---"] + ["---:"] * LONGEST)
+    for name, other in pairs:
+        for cells in worth_cells(curves[name], curves[other]):
+            row([names[name], names[other]] + cells)
 
 
 def draw(path, names, curves):
     panels = [chart.Panel("PSNR to the converged picture, dB", "rounds k", (1, LONGEST), (0, 80)),
               chart.Panel("Frechet distance to sequential pictures", "rounds k", (1, LONGEST),
-                          (1e-4, 30), log_y=True),
+                          (1e-6, 30), log_y=True),
               chart.Panel("PSNR, dB", "evaluations", (50, 450), (0, 80))]
     lines = [{}, {}, {}]
     for name, curve in curves.items():
@@ -221,7 +248,7 @@ def draw(path, names, curves):
 def write_csv(path, curves, reference):
     with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["method", "prompts", "round", "psnr", "distance", "distance_reference",
+        writer.writerow(["method", "prompts", "round", "psnr", "distance", "distance_training",
                          "evaluations"])
         for name, curve in curves.items():
             for k in range(len(curve.psnr)):
@@ -239,31 +266,31 @@ def print_all(store, curves, few, reference):
                 {name: curve.distance for name, curve in curves.items()}, lambda v: f"{v:.2g}")
     if reference:
         full = fid.frechet(curves["picard"].truth, reference)
-        print_table(f"Frechet distance to --reference; sequential pictures: {full:.3g}", NAMES,
+        print_table(f"Frechet distance to the training pictures; sequential: {full:.3g}", NAMES,
                     {name: [fid.frechet(part, reference) for part in curve.statistics]
                      for name, curve in curves.items()}, lambda v: f"{v:.3g}")
     print_ends(NAMES, curves)
     print_goal(NAMES, curves)
-    print_table("First four prompts: PSNR, dB", FEW,
+    print_table(f"First {N_FEW} prompts: PSNR, dB", NAMES | FEW,
                 {name: curve.psnr for name, curve in few.items()}, lambda v: f"{v:.1f}")
-    print_ends(FEW, few)
+    print_ends(NAMES | FEW, few)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--work", type=pathlib.Path, required=True, help="of bench/pcm_quality.sh")
     parser.add_argument("--model", type=pathlib.Path, required=True, help="diffusers directory")
-    parser.add_argument("--reference", type=pathlib.Path, help=".npz: mean, covariance")
+    parser.add_argument("--emoji", type=pathlib.Path, help="training pictures, of emoji_data.py")
     parser.add_argument("--csv", type=pathlib.Path, required=True)
     parser.add_argument("--chart", type=pathlib.Path, required=True)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    reference = fid.known_statistics(args.reference, None) if args.reference else None
     store = Store(args.work, args.model)
+    reference = store.training_statistics(args.emoji) if args.emoji else None
     curves = {name: store.curve(name) for name in NAMES}
-    few = {name: store.curve(name, 1) for name in FEW if store.has(name, 0)}
+    few = {name: store.curve(name, True) for name in NAMES | FEW if store.has(name, 0)}
     print_all(store, curves, few, reference)
-    write_csv(args.csv, curves | few, reference)
+    write_csv(args.csv, curves | {name: few[name] for name in FEW if name in few}, reference)
     draw(args.chart, NAMES, curves)
 
 

@@ -14,7 +14,15 @@ import tempfile
 
 import diffusers
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel, UNet2DModel
+from diffusers import (
+    AutoencoderKL,
+    DiTTransformer2DModel,
+    UNet2DConditionModel,
+    UNet2DModel,
+    VQModel,
+)
+from make_dit import randomize as randomize_dit
+from make_dit import row_case
 from make_fixtures import old_attention_names, randomize, rewrite, save_io
 
 BOUND = 1e-4
@@ -106,13 +114,61 @@ def autoencoder(rng):
     return AutoencoderKL(**config)
 
 
+def vq_model(rng):
+    n, config = common_config(rng)
+    config |= {
+        "sample_size": rng.randint(1, 8) * 2 ** (n - 1),
+        "latent_channels": rng.randint(1, 5),
+        "vq_embed_dim": rng.choice([None, rng.randint(1, 6)]),
+        "num_vq_embeddings": rng.randint(1, 300),
+        "layers_per_block": rng.randint(1, 3),
+        "down_block_types": ["DownEncoderBlock2D"] * n,
+        "up_block_types": ["UpDecoderBlock2D"] * n,
+        "mid_block_add_attention": rng.random() < 0.7,
+        "lookup_from_codebook": rng.random() < 0.5,
+        "scaling_factor": rng.choice([1.0, 0.3]),
+    }
+    return VQModel(**config)
+
+
+def dit(rng):
+    heads = rng.randint(1, 5)
+    patch = rng.randint(1, 4)
+    channels = rng.randint(1, 4)
+    config = {
+        "num_attention_heads": heads,
+        "attention_head_dim": rng.choice([4, 8, 12]) if heads % 2 else 2 * rng.randint(1, 8),
+        "in_channels": channels,
+        "out_channels": rng.choice([None, channels, 2 * channels]),
+        "num_layers": rng.randint(1, 4),
+        "sample_size": patch * rng.randint(1, 5),
+        "patch_size": patch,
+        "num_embeds_ada_norm": rng.randint(1, 20),
+        "activation_fn": rng.choice(
+            ["gelu-approximate", "gelu", "geglu", "geglu-approximate", "linear-silu"]
+        ),
+        "attention_bias": rng.random() < 0.7,
+        "norm_elementwise_affine": rng.random() < 0.3,
+        "norm_eps": rng.choice([1e-6, 1e-5, 1e-3]),
+        "upcast_attention": rng.random() < 0.3,
+    }
+    return DiTTransformer2DModel(**config)
+
+
 @torch.no_grad()
 def expected(model, generator):
     config = model.config
+    if isinstance(model, VQModel):
+        side = config.sample_size // 2 ** (len(config.block_out_channels) - 1)
+        width = config.vq_embed_dim or config.latent_channels
+        latent = torch.randn(1, width, side, side, generator=generator)
+        return {"latent": latent, "decoded": model.decode(latent).sample}
     if isinstance(model, AutoencoderKL):
         side = config.sample_size // 2 ** (len(config.block_out_channels) - 1)
         latent = torch.randn(1, config.latent_channels, side, side, generator=generator)
         return {"latent": latent, "decoded": model.decode(latent).sample}
+    if isinstance(model, DiTTransformer2DModel):
+        return row_case(model, generator.initial_seed(), [999.0, 0.0, 321.5])
     x = torch.randn(3, config.in_channels, *config.sample_size, generator=generator)
     t = torch.tensor([999.0, 0.0, 321.5])
     if isinstance(model, UNet2DModel):
@@ -120,6 +176,15 @@ def expected(model, generator):
     cond = torch.randn(2, TOKENS, config.cross_attention_dim, generator=generator)
     rows = torch.cat([cond[:1], cond[1:], cond[1:]])
     return {"x": x, "t": t, "cond": cond, "eps": model(x, t, rows).sample}
+
+
+KINDS = {
+    "condition-unet": condition_unet,
+    "plain-unet": plain_unet,
+    "autoencoder": autoencoder,
+    "vq-model": vq_model,
+    "dit": dit,
+}
 
 
 def check(program, folder, backend):
@@ -138,20 +203,23 @@ def main():
     parser.add_argument("--count", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--backends", default="ref,onednn")
+    parser.add_argument("--only", choices=sorted(KINDS), help="networks of this kind")
     args = parser.parse_args()
     torch.set_num_threads(1)
     diffusers.logging.set_verbosity_error()
     rng = random.Random(args.seed)
     faults = 0
     for number in range(args.count):
-        model = rng.choice([condition_unet, condition_unet, plain_unet, autoencoder])(rng)
+        model = KINDS[args.only or rng.choice(list(KINDS))](rng)
         dtype = rng.choice(DTYPES)
-        randomize(model, number, dtype)
+        fill = randomize_dit if isinstance(model, DiTTransformer2DModel) else randomize
+        fill(model, number, dtype)
         tensors = expected(model, torch.Generator().manual_seed(number))
         with tempfile.TemporaryDirectory() as name:
             folder = pathlib.Path(name)
             model.to(dtype).save_pretrained(folder)
-            if not isinstance(model, UNet2DConditionModel) and rng.random() < 0.3:
+            old = not isinstance(model, (UNet2DConditionModel, DiTTransformer2DModel))
+            if old and rng.random() < 0.3:
                 rewrite(folder, rename=old_attention_names)
             save_io(folder, **tensors)
             for backend in args.backends.split(","):

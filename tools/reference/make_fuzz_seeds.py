@@ -147,10 +147,10 @@ def make_loras():
 def make_configs():
     models = DATA / "models"
     for name in ["sd-odd/unet", "unet-condition-deep", "unet-condition-odd",
-                 "ddpm-heads/unet", "ddpm-root"]:
+                 "ddpm-heads/unet", "ddpm-root", "ddim-clipped/unet", "ldm-odd/unet"]:
         write("config", "network-" + name.replace("/", "-"),
               b"na" + compact(models / name / "config.json"))
-    for name in ["sd-odd/vae", "vae-old-names"]:
+    for name in ["sd-odd/vae", "vae-old-names", "ldm-odd/vqvae", "vq-odd"]:
         write("config", "vae-" + name.replace("/", "-"),
               b"va" + compact(models / name / "config.json"))
     for name in ["sd-odd/text_encoder", "clip-old-names"]:
@@ -172,13 +172,15 @@ def make_configs():
     write("config", "scheduler-flow", b"si" + (
         b'{"_class_name":"FlowMatchEulerDiscreteScheduler","shift":3.0,'
         b'"shift_terminal":0.1,"stochastic_sampling":true}'))
-    for name in ["dit-odd/transformer", "dit-pixels/transformer", "dit-one-head"]:
+    for name in ["dit-odd/transformer", "dit-pixels/transformer", "dit-one-head",
+                 "policy-odd/unet", "policy-shift/unet"]:
         write("config", "network-" + name.replace("/", "-"),
               b"na" + compact(models / name / "config.json"))
-    for name in ["dit-odd", "dit-pixels"]:
+    for name in ["dit-odd", "dit-pixels", "policy-odd"]:
         write("config", "index-" + name, b"ma" + compact(models / name / "model_index.json"))
     write("config", "index-sd", b"ma" + compact(models / "sd-odd/model_index.json"))
     write("config", "index-ddpm", b"ma" + compact(models / "ddpm-root/model_index.json"))
+    write("config", "index-ldm", b"ma" + compact(models / "ldm-odd/model_index.json"))
     write("config", "shards", b"wa" + json.dumps(
         {"metadata": {"total_size": 8},
          "weight_map": {"a.weight": "a", "b.weight": "b", "c": "a"}}).encode())

@@ -5,8 +5,6 @@ Letters as in docs/numerics.md: x_{i+1} = a_i x_i + b_i e_i, slope J_i, i = 0 ..
 Arrays over rows are [N] float64, trajectories [samples, N + 1, C, H, W].
 """
 
-import pathlib
-
 import numpy
 import torch
 
@@ -36,7 +34,7 @@ class Chain:
             self.a, self.b = s1 / s, al1 - s1 * al / s
         else:
             self.a, self.b = al1 * al + s1 * s, s1 * al - al1 * s
-        self.variance = variance or known_variance(job)
+        self.variance = variance or job["solver"]["variance"]
         self.slope = (al * al1 * self.variance + s * s1) / (here * self.variance + 1 - here)
 
     def shift(self):
@@ -53,15 +51,6 @@ class Chain:
         a, b = (torch.from_numpy(c).view(-1, 1, 1, 1) for c in (self.a, self.b))
         x = trajectory.double()
         return ((x[..., 1:, :, :, :] - a * x[..., :-1, :, :, :]) / b).float()
-
-
-def known_variance(job):
-    """c^2 as the program takes it: the job's, else the mean of the model's statistics, else 1."""
-    path = pathlib.Path(job["solver"]["statistics"] or
-                        pathlib.Path(job["model"]["path"]) / "statistics.npy")
-    if job["solver"]["method"] != "sequential" or not path.exists():
-        return job["solver"]["variance"]
-    return float(numpy.load(path)[1].mean())        # a sequential job has looked none up
 
 
 class Guided:

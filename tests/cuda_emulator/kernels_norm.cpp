@@ -1,0 +1,2 @@
+/* The kernels as nvcc gets them, for a C++ compiler. */
+#include "backend/cuda_kernels_norm.cu"
