@@ -1,5 +1,5 @@
 #!/bin/sh
-# bench/pcm_quality.sh --build build --work DIR [--batches 2] [--python PYTHON]
+# bench/pcm_quality.sh --build build --work DIR [--batches 3] [--python PYTHON]
 #                      [--emoji emoji.npz]
 #
 # Quality of the picture after every round, with and without the Picard-consistency
@@ -13,7 +13,7 @@
 # j. About five minutes of one core for a batch. DIR keeps finished runs, so it can be
 # stopped and started at will. PYTHON has what tools/train/requirements.txt lists.
 set -eu
-build=build work='' batches=2 python=python3 emoji=''
+build=build work='' batches=3 python=python3 emoji=''
 while [ $# -gt 0 ]; do
     case $1 in
         --build) build=$2 ;;
