@@ -38,10 +38,15 @@ static void cuda_close(pdag_backend *be)
 static pdag_status count_devices(int *n_out)
 {
     cudaError_t code = cudaGetDeviceCount(n_out);
+    int driver = 0;
 
     if (code == cudaSuccess && *n_out > 0)
         return PDAG_OK;
     cudaGetLastError();
+    /* CUDA says of a driver that is not there that it is too old. */
+    if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0)
+        return pdag_error(PDAG_ERR_UNSUPPORTED,
+                          "backend cuda: there is no NVIDIA driver");
     return pdag_error(PDAG_ERR_UNSUPPORTED, "backend cuda: %s",
                       cudaGetErrorString(code == cudaSuccess ? cudaErrorNoDevice
                                                              : code));

@@ -54,7 +54,7 @@ static pdag_status multiply_out(pdag_cuda *cuda, const pdag_weight *w,
                                                   w->row, x, columns),
                                  w->name);
         if (status == PDAG_OK)
-            status = pdag_cuda_multiply(cuda, w, n, columns, true, false, plus,
+            status = pdag_cuda_multiply(cuda, w, n, columns, false, plus,
                                         (char *)y + first * out_bytes);
     }
     return status;
@@ -79,8 +79,7 @@ pdag_status pdag_cuda_conv2d(pdag_backend *be, const pdag_weight *w, size_t b,
     if (positions == 0)
         return PDAG_OK;
     if (is_linear(w))
-        return pdag_cuda_multiply(cuda, w, positions, from, true, false, plus,
-                                  to);
+        return pdag_cuda_multiply(cuda, w, positions, from, false, plus, to);
     status = pdag_cuda_dnn_conv(cuda, w, b, &conv, from, plus, to, &done);
     if (status != PDAG_OK || done)
         return status;

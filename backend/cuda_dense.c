@@ -98,7 +98,8 @@ static bool same_product(const pdag_cuda_product *a, const pdag_cuda_product *b)
     return a->m == b->m && a->k == b->k && a->n == b->n &&
            a->align[0] == b->align[0] && a->align[1] == b->align[1] &&
            a->align[2] == b->align[2] && a->bias == b->bias &&
-           a->residual == b->residual && a->gelu == b->gelu;
+           a->residual == b->residual && a->gelu == b->gelu &&
+           a->wide == b->wide;
 }
 
 static cudaDataType_t data_type(const pdag_cuda *cuda)
@@ -175,13 +176,14 @@ static pdag_status lay_out(const pdag_cuda *cuda, pdag_cuda_plan *plan)
     if (status == PDAG_OK)
         status = check(cuda,
                        cuda->lt->cublasLtMatrixLayoutCreate(
-                           &plan->y, type, p->n, p->m, (int64_t)p->n),
+                           &plan->y, p->wide ? CUDA_R_32F : type, p->n, p->m,
+                           (int64_t)p->n),
                        "layout");
     return status;
 }
 
-/* The fastest algorithm that cuBLASLt believes in; its choice depends on shapes,
-   alignment and the device only. */
+/* The fastest algorithm that cuBLASLt believes in, if any; its choice depends on
+   shapes, alignment and the device only. */
 static pdag_status choose(pdag_cuda *cuda, pdag_cuda_plan *plan)
 {
     const pdag_cuda_product *p = &plan->product;
@@ -190,6 +192,7 @@ static pdag_status choose(pdag_cuda *cuda, pdag_cuda_plan *plan)
     const uint32_t y = p->align[1];
     const uint32_t c = p->align[2];
     cublasLtMatmulHeuristicResult_t found;
+    cublasStatus_t code;
     int n_found = 0;
     pdag_status status =
         prefer(cuda, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, &whole,
@@ -204,17 +207,17 @@ static pdag_status choose(pdag_cuda *cuda, pdag_cuda_plan *plan)
     if (status == PDAG_OK)
         status = prefer(cuda, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, &y,
                         sizeof y);
-    if (status == PDAG_OK)
-        status = check(cuda,
-                       cuda->lt->cublasLtMatmulAlgoGetHeuristic(
-                           cuda->lt_handle, plan->desc, plan->w, plan->x,
-                           plan->y, plan->y, cuda->preference, 1, &found,
-                           &n_found),
-                       "heuristic");
     if (status != PDAG_OK)
         return status;
-    if (n_found == 0)
-        return pdag_error(PDAG_ERR_BACKEND, "cuBLASLt: has no algorithm");
+    code = cuda->lt->cublasLtMatmulAlgoGetHeuristic(
+        cuda->lt_handle, plan->desc, plan->w, plan->x, plan->y, plan->y,
+        cuda->preference, 1, &found, &n_found);
+    if (code == CUBLAS_STATUS_NOT_SUPPORTED)
+        return PDAG_OK;
+    status = check(cuda, code, "heuristic");
+    if (status != PDAG_OK || n_found == 0)
+        return status;
+    plan->usable = true;
     plan->algorithm = found.algo;
     plan->workspace = found.workspaceSize;
     return PDAG_OK;
@@ -265,32 +268,78 @@ static unsigned alignment(const void *ptr)
     return (unsigned)(address & (~address + 1));
 }
 
-pdag_status pdag_cuda_multiply(pdag_cuda *cuda, const pdag_weight *w, size_t m,
-                               const void *x, bool bias, bool gelu,
-                               const void *residual, void *y)
+static pdag_status run_plan(pdag_cuda *cuda, const pdag_weight *w,
+                            const pdag_cuda_plan *plan, const void *x,
+                            const void *residual, void *y)
 {
-    const void *c = residual != NULL ? residual : y;
+    const float one = 1.0f;
+    const float beta = residual != NULL ? 1.0f : 0.0f;
+
+    return check(cuda,
+                 cuda->lt->cublasLtMatmul(
+                     cuda->lt_handle, plan->desc, &one, w->matrix, plan->w, x,
+                     plan->x, &beta, residual != NULL ? residual : y, plan->y, y,
+                     plan->y, &plan->algorithm, cuda->work.ptr, plan->workspace,
+                     cuda->stream),
+                 w->name);
+}
+
+/* The product alone, in float32, and a kernel of our own behind it: act(x w^T +
+   bias) + residual. */
+static pdag_status multiply_apart(pdag_cuda *cuda, const pdag_weight *w, size_t m,
+                                  const void *x, pdag_activation act,
+                                  const void *residual, void *y)
+{
+    pdag_cuda_product product = {
+        .m = m, .k = w->row, .n = w->shape.out, .wide = true};
+    pdag_cuda_plan *plan = NULL;
+    void *wide;
+    pdag_status status = pdag_cuda_reserve(
+        cuda, &cuda->aside, m * product.n * sizeof(float), w->name, &wide);
+
+    if (status != PDAG_OK)
+        return status;
+    product.align[0] = alignment(x);
+    product.align[1] = product.align[2] = alignment(wide);
+    status = find_plan(cuda, w, &product, &plan);
+    if (status == PDAG_OK && !plan->usable)
+        status = pdag_error(PDAG_ERR_BACKEND,
+                            "cuBLASLt: no algorithm for %s, a product of %zu x "
+                            "%zu and %zu x %zu",
+                            w->name, m, product.k, product.n, product.k);
+    if (status == PDAG_OK)
+        status = run_plan(cuda, w, plan, x, NULL, wide);
+    if (status != PDAG_OK)
+        return status;
+    return pdag_cuda_check(pdag_cuda_epilogue(cuda->at, m, product.n,
+                                              PDAG_CUDA_FLOAT32, wide,
+                                              w->floats, act, residual, y),
+                           w->name);
+}
+
+pdag_status pdag_cuda_multiply(pdag_cuda *cuda, const pdag_weight *w, size_t m,
+                               const void *x, bool gelu, const void *residual,
+                               void *y)
+{
     const pdag_cuda_product product = {
         .m = m,
         .k = w->row,
         .n = w->shape.out,
-        .align = {alignment(x), alignment(y), alignment(c)},
-        .bias = bias && w->bias != NULL,
+        .align = {alignment(x), alignment(y),
+                  alignment(residual != NULL ? residual : y)},
+        .bias = w->bias != NULL,
         .residual = residual != NULL,
         .gelu = gelu};
-    const float one = 1.0f;
-    const float beta = residual != NULL ? 1.0f : 0.0f;
     pdag_cuda_plan *plan = NULL;
     pdag_status status = find_plan(cuda, w, &product, &plan);
 
     if (status != PDAG_OK)
         return status;
-    return check(cuda,
-                 cuda->lt->cublasLtMatmul(
-                     cuda->lt_handle, plan->desc, &one, w->matrix, plan->w, x,
-                     plan->x, &beta, c, plan->y, y, plan->y, &plan->algorithm,
-                     cuda->work.ptr, plan->workspace, cuda->stream),
-                 w->name);
+    if (plan->usable)
+        return run_plan(cuda, w, plan, x, residual, y);
+    return multiply_apart(cuda, w, m, x,
+                          gelu ? PDAG_ACT_GELU_TANH : PDAG_ACT_NONE, residual,
+                          y);
 }
 
 /* cuBLASLt's own GELU is the tanh approximation; in float32 it may be a coarser
@@ -312,26 +361,13 @@ pdag_status pdag_cuda_linear(pdag_backend *be, const pdag_weight *w, size_t m,
     const void *plus =
         residual != NULL ? pdag_cuda_elements(be, residual, m * out) : NULL;
     void *to = pdag_cuda_elements(be, y, m * out);
-    void *product = to;
-    pdag_status status = PDAG_OK;
 
     PDAG_ASSERT(w->kind == PDAG_WEIGHT_LINEAR);
     if (m == 0)
         return PDAG_OK;
     if (act == PDAG_ACT_NONE)
-        return pdag_cuda_multiply(cuda, w, m, from, true, false, plus, to);
+        return pdag_cuda_multiply(cuda, w, m, from, false, plus, to);
     if (fuses(cuda, act, residual))
-        return pdag_cuda_multiply(cuda, w, m, from, true, true, NULL, to);
-    if (plus == to)
-        status = pdag_cuda_reserve(cuda, &cuda->aside, m * out * be->act_size,
-                                   "linear layer", &product);
-    if (status == PDAG_OK)
-        status =
-            pdag_cuda_multiply(cuda, w, m, from, false, false, NULL, product);
-    if (status != PDAG_OK)
-        return status;
-    return pdag_cuda_check(pdag_cuda_epilogue(cuda->at, m, out, cuda->at.type,
-                                              product, w->floats, act, plus,
-                                              to),
-                           "activation");
+        return pdag_cuda_multiply(cuda, w, m, from, true, NULL, to);
+    return multiply_apart(cuda, w, m, from, act, plus, to);
 }

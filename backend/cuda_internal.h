@@ -37,6 +37,7 @@ typedef struct pdag_cuda_product {
     unsigned align[3];    /* of x, y and residual in bytes, 256 at most */
     bool bias, residual;  /* added */
     bool gelu;            /* the tanh approximation follows */
+    bool wide;            /* y is float32 */
 } pdag_cuda_product;
 
 typedef struct pdag_cuda_plan pdag_cuda_plan;
@@ -45,6 +46,7 @@ struct pdag_cuda_plan {
     pdag_cuda_product product;
     cublasLtMatmulDesc_t desc;
     cublasLtMatrixLayout_t w, x, y; /* as cuBLAS sees them: columns first */
+    bool usable; /* false: cuBLASLt has no algorithm for it */
     cublasLtMatmulAlgo_t algorithm;
     size_t workspace;
 };
@@ -74,7 +76,7 @@ typedef struct pdag_cuda {
     pdag_cuda_space staging; /* float32 on its way in or out */
     pdag_cuda_space work;    /* of a library's call */
     pdag_cuda_space columns; /* a convolution's piece, or its padded picture */
-    pdag_cuda_space aside;   /* a result that must not overwrite its addend */
+    pdag_cuda_space aside;   /* a product that a kernel goes over */
     pdag_cuda_space sums;    /* of group norm */
 } pdag_cuda;
 
@@ -147,11 +149,11 @@ void pdag_cuda_weight_destroy(pdag_backend *be, pdag_weight *weight);
 
 pdag_status pdag_cuda_lt_open(pdag_cuda *cuda);
 void pdag_cuda_lt_close(pdag_cuda *cuda);
-/** y[m][out] = x[m][row of the weight] w^T + bias + residual (may be y, or NULL);
- *  bias: whether the weight's own is added. */
+/** y[m][out] = x[m][row of the weight] w^T + bias + residual (NULL, or may be y);
+ *  gelu: the tanh approximation of it, then without residual. */
 pdag_status pdag_cuda_multiply(pdag_cuda *cuda, const pdag_weight *w, size_t m,
-                               const void *x, bool bias, bool gelu,
-                               const void *residual, void *y);
+                               const void *x, bool gelu, const void *residual,
+                               void *y);
 void pdag_cuda_plans_destroy(pdag_cuda *cuda, pdag_cuda_plan *list);
 
 /* cuda_conv.c */

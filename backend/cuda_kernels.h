@@ -44,7 +44,8 @@ typedef struct pdag_cuda_at {
 /** float32 [n] <-> elements [n]; rounds to nearest even. */
 int pdag_cuda_narrow(pdag_cuda_at at, size_t n, const float *x, void *y);
 int pdag_cuda_widen(pdag_cuda_at at, size_t n, const void *x, float *y);
-/** float32 [B][C][P] <-> elements [B][P][C]. */
+/** float32 [B][C][P] <-> elements [B][P][C]; B up to 65535, C and P up to two
+ *  million. */
 int pdag_cuda_from_planes(pdag_cuda_at at, size_t b, size_t c, size_t p,
                           const float *x, void *y);
 int pdag_cuda_to_planes(pdag_cuda_at at, size_t b, size_t c, size_t p,

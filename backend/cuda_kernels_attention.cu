@@ -261,15 +261,18 @@ static void launch_attention(cudaStream_t stream, const pdag_cuda_attention *a)
                 aligned);
 }
 
+/* 16-bit types come here beyond 256 columns only, where the device has matrix
+ * units: one width is enough for them. */
 template <typename T>
 static void start_attention(cudaStream_t stream, const pdag_cuda_attention *a)
 {
-    if (a->head_dim <= 64)
-        launch_attention<T, 64>(stream, a);
-    else if (a->head_dim <= 128)
-        launch_attention<T, 128>(stream, a);
-    else
-        launch_attention<T, 256>(stream, a);
+    if constexpr (sizeof(T) == sizeof(float)) {
+        if (a->head_dim <= 64)
+            return launch_attention<T, 64>(stream, a);
+        if (a->head_dim <= 128)
+            return launch_attention<T, 128>(stream, a);
+    }
+    launch_attention<T, 256>(stream, a);
 }
 
 int pdag_cuda_attend(pdag_cuda_at at, const pdag_cuda_attention *a)

@@ -58,43 +58,38 @@ int pdag_cuda_widen(pdag_cuda_at at, size_t n, const void *x, float *y)
  * writes both run along memory.  The 33rd column keeps a column's numbers in
  * different banks. */
 template <typename X, typename Y>
-static __global__ void transpose_kernel(size_t images, size_t rows,
-                                        size_t columns, const X *x, Y *y)
+static __global__ void transpose_kernel(size_t rows, size_t columns, const X *x,
+                                        Y *y)
 {
     PDAG_SHARED(float, tile, [TILE][TILE + 1]);
     const size_t row = (size_t)blockIdx.y * TILE;
     const size_t column = (size_t)blockIdx.x * TILE;
+    const X *from = x + blockIdx.z * rows * columns;
+    Y *to = y + blockIdx.z * rows * columns;
 
-    for (size_t image = blockIdx.z; image < images; image += gridDim.z) {
-        const X *from = x + image * rows * columns;
-        Y *to = y + image * rows * columns;
-
-        for (unsigned i = threadIdx.y; i < TILE; i += TILE_ROWS)
-            if (row + i < rows && column + threadIdx.x < columns)
-                tile[i][threadIdx.x] = to_float(
-                    from[(row + i) * columns + column + threadIdx.x]);
-        __syncthreads();
-        for (unsigned i = threadIdx.y; i < TILE; i += TILE_ROWS)
-            if (column + i < columns && row + threadIdx.x < rows)
-                from_float(tile[threadIdx.x][i],
-                           &to[(column + i) * rows + row + threadIdx.x]);
-        __syncthreads();
-    }
+    for (unsigned i = threadIdx.y; i < TILE; i += TILE_ROWS)
+        if (row + i < rows && column + threadIdx.x < columns)
+            tile[i][threadIdx.x] =
+                to_float(from[(row + i) * columns + column + threadIdx.x]);
+    __syncthreads();
+    for (unsigned i = threadIdx.y; i < TILE; i += TILE_ROWS)
+        if (column + i < columns && row + threadIdx.x < rows)
+            from_float(tile[threadIdx.x][i],
+                       &to[(column + i) * rows + row + threadIdx.x]);
 }
 
 template <typename X, typename Y>
 static int start_transpose(cudaStream_t stream, size_t images, size_t rows,
                            size_t columns, const X *x, Y *y)
 {
-    dim3 grid((unsigned)pdag_index_ceil(columns, TILE),
-              (unsigned)pdag_index_ceil(rows, TILE),
-              (unsigned)(images < 65535 ? images : 65535));
+    const size_t across = pdag_index_ceil(columns, TILE);
+    const size_t down = pdag_index_ceil(rows, TILE);
 
-    /* y may be at most 65535 blocks: two million rows. */
-    if (pdag_index_ceil(rows, TILE) > 65535)
-        return cudaErrorInvalidConfiguration;
-    PDAG_LAUNCH((transpose_kernel<X, Y>), grid, dim3(TILE, TILE_ROWS, 1), stream,
-                images, rows, columns, x, y);
+    if (across > 2147483647 || down > 65535 || images > 65535)
+        return cudaErrorInvalidConfiguration; /* a grid's limits */
+    PDAG_LAUNCH((transpose_kernel<X, Y>),
+                dim3((unsigned)across, (unsigned)down, (unsigned)images),
+                dim3(TILE, TILE_ROWS, 1), stream, rows, columns, x, y);
     return cudaGetLastError();
 }
 

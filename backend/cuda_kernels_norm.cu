@@ -254,6 +254,15 @@ static __device__ void read_groups(const norm_plan<T> &plan,
     __syncthreads();
 }
 
+/* One of the three that may follow a norm. */
+static __device__ __forceinline__ float finish(pdag_activation act, float x)
+{
+    if (act == PDAG_ACT_NONE)
+        return x;
+    return act == PDAG_ACT_MISH ? activation(PDAG_ACT_MISH, x)
+                                : activation(PDAG_ACT_SILU, x);
+}
+
 template <typename T, int W>
 static __device__ void apply_columns(const norm_plan<T> &plan,
                                      const norm_block &at,
@@ -285,8 +294,8 @@ static __device__ void apply_columns(const norm_plan<T> &plan,
             for (int k = 0; k < W; k++) {
                 float value = to_float(values.v[k]) + plus[k] - reference[k];
 
-                from_float(activation(plan.act, (value - shift[k]) * factor[k] +
-                                                    beta[k]),
+                from_float(finish(plan.act, (value - shift[k]) * factor[k] +
+                                                beta[k]),
                            &values.v[k]);
             }
             store<W>(plan.y + start + row * plan.c, values);

@@ -4,22 +4,27 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/mem.h"
 
 #define PDAG_JSON_MAX_BYTES ((size_t)256 << 20)
 
-/* Whole file into memory, so that a folder or a huge file is refused before the
-   parser sees it. */
+/* Whole file into memory, so that a huge file is refused before the parser sees
+   it; what is no file before it is opened, which would wait for a pipe's writer. */
 static pdag_status read_text(const char *path, char **text_out,
                              size_t *bytes_out)
 {
-    FILE *file = fopen(path, "rb");
+    struct stat info;
+    FILE *file;
     char *text = NULL;
     size_t used = 0;
     size_t room = 0;
     pdag_status status = PDAG_OK;
 
+    if (stat(path, &info) == 0 && !S_ISREG(info.st_mode))
+        return pdag_error(PDAG_ERR_INPUT, "%s: not a regular file", path);
+    file = fopen(path, "rb");
     if (file == NULL)
         return pdag_error(PDAG_ERR_INPUT, "%s: %s", path, strerror(errno));
     for (;;) {

@@ -16,7 +16,8 @@
 #               as one batch
 #
 # Options: --job FILE, --csv FILE, --first-seed S, --kinds LIST (ddpm-100,ddim-50),
-# --counts LIST (1,2,3,5,8), --starts LIST (copies,trajectory)
+# --counts LIST (1,2,3,5,8), --starts LIST (copies,trajectory); --table: print the
+# rows there are as Markdown, and stop
 set -u
 
 top=$(cd "$(dirname "$0")/.." && pwd)
@@ -29,6 +30,7 @@ counts=1,2,3,5,8
 starts=copies,trajectory
 episodes=20
 first=100000
+table=
 while [ $# -gt 0 ]; do
     case $1 in
         --program) program=$2 ;;
@@ -40,10 +42,29 @@ while [ $# -gt 0 ]; do
         --starts) starts=$2 ;;
         --episodes) episodes=$2 ;;
         --first-seed) first=$2 ;;
+        --table) table=yes; shift; continue ;;
         *) sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
     esac
     shift 2
 done
+if [ -n "$table" ]; then
+    awk -F, 'NR == 1 {
+        print "| sampler | solver | from | cut at | ranks | rows a task | episodes |" \
+            " score | success | rounds | evaluations | ms a plan (p95) |"
+        print "| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |" \
+            " ---: | ---: |"
+        next
+    }
+    {
+        from = ($4 == "trajectory") ? "plan before" : "noise"
+        cut = ($5 > 0) ? $5 : "-"
+        rows = ($7 > 0) ? $7 : "-"
+        printf("| %s | %s | %s | %s | %s | %s | %s | %.3f | %.2f | %.1f | %.0f |" \
+            " %.0f (%.0f) |\n", $2, $3, from, cut, $6, rows, $8, $10, $11, $13, $14,
+            $15, $16)
+    }' "$csv"
+    exit
+fi
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 

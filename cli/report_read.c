@@ -134,6 +134,7 @@ pdag_status pdag_report_read(const char *folder, pdag_report *report_out)
 {
     char *path = pdag_xasprintf("%s/run.json", folder);
     char *compared = pdag_xasprintf("%s/compare.html", folder);
+    char *rollout = pdag_xasprintf("%s/rollout.json", folder);
     pdag_report r;
     pdag_status status;
 
@@ -142,10 +143,14 @@ pdag_status pdag_report_read(const char *folder, pdag_report *report_out)
     if (access(path, F_OK) != 0 && access(compared, F_OK) == 0)
         status = pdag_error(PDAG_ERR_INPUT, "%s: not the folder of a run; the "
                             "report of a comparison is its compare.html", folder);
+    else if (access(path, F_OK) != 0 && access(rollout, F_OK) == 0)
+        status = pdag_error(PDAG_ERR_INPUT, "%s: not the folder of a run; a "
+                            "rollout has rollout.json and its pictures", folder);
     else
         status = pdag_json_read(path, &r.run);
     if (status == PDAG_OK)
         status = read_samples(&r);
+    free(rollout);
     free(compared);
     free(path);
     if (status != PDAG_OK) {

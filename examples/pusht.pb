@@ -1,5 +1,5 @@
 
 
-models/pushtd"
-secantR
+models/pushtd"
+secantI∏ÖÎQ∏û?R
 trajectoryZpusht`†ç

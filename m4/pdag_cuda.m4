@@ -8,8 +8,10 @@ m4_define([pdag_cuda_archs], [70 75 80 86 89 90 100 120])
 # PDAG_CUDA_FIND: pdag_cuda_root, pdag_cuda_lib.  Debian's own packages have their
 # files in /usr.
 AC_DEFUN([PDAG_CUDA_FIND], [
-  AC_PATH_PROG([NVCC], [nvcc], [],
-    [$pdag_cuda_dir/bin$PATH_SEPARATOR$PATH$PATH_SEPARATOR/usr/local/cuda/bin])
+  AS_CASE([$with_cuda],
+    [yes|auto], [pdag_cuda_path=$PATH$PATH_SEPARATOR/usr/local/cuda/bin],
+    [pdag_cuda_path=$with_cuda/bin])
+  AC_PATH_PROG([NVCC], [nvcc], [], [$pdag_cuda_path])
   pdag_cuda_root=
   AS_IF([test -n "$NVCC"],
     [pdag_cuda_root=`AS_DIRNAME(["$NVCC"])`
@@ -20,7 +22,7 @@ AC_DEFUN([PDAG_CUDA_FIND], [
   AS_IF([test "$pdag_cuda_root" != /usr],
     [CUDA_CFLAGS="-isystem $pdag_cuda_root/include"
      CUDA_LIBS="-L$pdag_cuda_lib"])
-  CUDA_LIBS="$CUDA_LIBS -lcudart_static -lpthread"
+  CUDA_LIBS="$CUDA_LIBS -lcudart_static -lpthread -ldl -lrt"
 ])
 
 # PDAG_CUDA_ARCHITECTURES: CUDA_ARCH_FLAGS: machine code for each, and PTX of the
@@ -29,20 +31,22 @@ AC_DEFUN([PDAG_CUDA_ARCHITECTURES], [
   AC_ARG_WITH([cuda-arch],
     [AS_HELP_STRING([--with-cuda-arch=LIST], [compute capabilities to build for, as "80,90" @<:@default: all that nvcc knows of pdag_cuda_archs@:>@])],
     [], [with_cuda_arch="pdag_cuda_archs"])
-  pdag_cuda_known=`$NVCC --list-gpu-arch 2>/dev/null | $SED -n 's/^compute_//p'`
+  pdag_cuda_known=`$NVCC --list-gpu-arch 2>/dev/null | $SED -n 's/^compute_//p' | tr '\n' ' '`
   pdag_cuda_use=
+  pdag_cuda_newest=
   for pdag_arch in `echo "$with_cuda_arch" | tr ',' ' '`; do
-    AS_CASE([" "`echo $pdag_cuda_known`" "],
-      [*" $pdag_arch "*], [pdag_cuda_use="$pdag_cuda_use $pdag_arch"],
+    AS_CASE([" $pdag_cuda_known"],
+      [*" $pdag_arch "*],
+      [pdag_cuda_use="$pdag_cuda_use $pdag_arch"; pdag_cuda_newest=$pdag_arch],
       [AS_IF([test "$with_cuda_arch" != "pdag_cuda_archs"],
-        [AC_MSG_ERROR([--with-cuda-arch: $NVCC does not know $pdag_arch (it knows: ]`echo $pdag_cuda_known`[)])])])
+        [AC_MSG_ERROR([--with-cuda-arch: $NVCC does not know $pdag_arch (it knows: $pdag_cuda_known)])])])
   done
   CUDA_ARCH_FLAGS=
   for pdag_arch in $pdag_cuda_use; do
     CUDA_ARCH_FLAGS="$CUDA_ARCH_FLAGS -gencode arch=compute_$pdag_arch,code=sm_$pdag_arch"
   done
-  AS_IF([test -n "$pdag_arch"],
-    [CUDA_ARCH_FLAGS="$CUDA_ARCH_FLAGS -gencode arch=compute_$pdag_arch,code=compute_$pdag_arch"])
+  AS_IF([test -n "$pdag_cuda_newest"],
+    [CUDA_ARCH_FLAGS="$CUDA_ARCH_FLAGS -gencode arch=compute_$pdag_cuda_newest,code=compute_$pdag_cuda_newest"])
 ])
 
 # PDAG_CUDA_TRY(IF-OK, IF-NOT): a kernel compiles, and a C program links with the
@@ -78,7 +82,9 @@ AC_DEFUN([PDAG_CHECK_CUDNN], [
   pdag_have_cudnn=no
   AS_CASE([$with_cudnn],
     [no|yes|auto], [],
-    [CUDA_CFLAGS="$CUDA_CFLAGS -isystem $with_cudnn/include"
+    [test -e "$with_cudnn/include/cudnn.h" ||
+       AC_MSG_ERROR([--with-cudnn: there is no $with_cudnn/include/cudnn.h])
+     CUDA_CFLAGS="-isystem $with_cudnn/include $CUDA_CFLAGS"
      CUDA_DEFS="$CUDA_DEFS -DPDAG_CUDNN_LIBDIR='\"$with_cudnn/lib\"'"])
   AS_IF([test "$with_cudnn" != no], [
     pdag_saved_CPPFLAGS=$CPPFLAGS
@@ -114,8 +120,6 @@ AC_DEFUN([PDAG_CHECK_CUDA], [
   CUDA_DEFS=
   CUDA_LIBS=
   CUDA_ARCH_FLAGS=
-  AS_CASE([$with_cuda], [no|yes|auto], [pdag_cuda_dir=/usr/local/cuda],
-    [pdag_cuda_dir=$with_cuda])
   AS_IF([test "$with_cuda" != no], [
     PDAG_CUDA_FIND
     AS_IF([test -n "$NVCC"], [PDAG_CUDA_TRY([PDAG_CUDA_ARCHITECTURES])])
@@ -123,8 +127,6 @@ AC_DEFUN([PDAG_CHECK_CUDA], [
       CUDA_CFLAGS="$CUDA_CFLAGS -DPDAG_HAVE_CUDA=1"
       CUDA_DEFS="-DPDAG_CUDA_LIBDIR='\"$pdag_cuda_lib\"'"
       PDAG_CHECK_CUDNN
-      AC_SEARCH_LIBS([dlopen], [dl])
-      AC_SEARCH_LIBS([clock_gettime], [rt])
       pdag_cuda_summary="yes ($NVCC;$pdag_cuda_use; cuDNN: $pdag_have_cudnn)"
     ], [
       CUDA_CFLAGS=

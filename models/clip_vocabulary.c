@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/mem.h"
 #include "models/unicode.h"
@@ -222,10 +223,15 @@ static pdag_status read_merge_lines(const pdag_clip_vocab *src, FILE *file,
 static pdag_status read_merge_file(const pdag_clip_vocab *src,
                                    pdag_clip_tokenizer *tokenizer)
 {
-    FILE *file = fopen(src->merges_path, "r");
+    struct stat info;
+    FILE *file;
     size_t count;
     pdag_status status;
 
+    if (stat(src->merges_path, &info) == 0 && !S_ISREG(info.st_mode))
+        return pdag_error(PDAG_ERR_INPUT, "%s: not a regular file",
+                          src->merges_path);
+    file = fopen(src->merges_path, "r");
     if (file == NULL)
         return pdag_error(PDAG_ERR_INPUT, "%s: %s", src->merges_path,
                           strerror(errno));

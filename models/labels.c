@@ -107,6 +107,8 @@ static pdag_status read_index(const pdag_json *index, size_t n,
     if (!json_is_object(table))
         return pdag_error(PDAG_ERR_FORMAT, "%s: %s: expected an object",
                           index->path, key);
+    if (json_object_size(table) == 0)
+        return PDAG_OK;
     names = pdag_xcalloc(n, sizeof *names);
     status = by_class ? read_id2label(index, table, n, names)
                       : read_labels(index, table, n, names);

@@ -69,10 +69,16 @@ static pdag_status has_part(const pdag_json *index, const char *key,
                       key, json_string_value(class_name), classes[0]);
 }
 
-static void find_scheduler(const char *path, pdag_layout *layout)
+/* A scheduler that the index names must be there: with another one's numbers the
+   pictures are wrong.  index: NULL for a network's folder. */
+static pdag_status find_scheduler(const char *path, const pdag_json *index,
+                                  pdag_layout *layout)
 {
     static const char *const names[] = {"scheduler/scheduler_config.json",
                                         "scheduler_config.json"};
+    const json_t *entry =
+        index != NULL ? json_object_get(index->root, "scheduler") : NULL;
+    bool named = json_is_string(json_array_get(entry, 1));
 
     for (size_t i = 0; i < 2 && layout->scheduler_config == NULL; i++) {
         char *file = pdag_xasprintf("%s/%s", path, names[i]);
@@ -82,6 +88,11 @@ static void find_scheduler(const char *path, pdag_layout *layout)
         else
             free(file);
     }
+    if (named && layout->scheduler_config == NULL)
+        return pdag_error(PDAG_ERR_INPUT,
+                          "%s/%s: no such file, but %s names a scheduler", path,
+                          names[0], index->path);
+    return PDAG_OK;
 }
 
 /* Its folder, or the root itself where the network's files are there. */
@@ -272,14 +283,15 @@ static pdag_status read_layout(const char *path, const char *index_path,
 
     if (!is_file(index_path) && is_file(config)) {
         status = read_bare(path, config, layout);
-    } else {
-        status = pdag_json_read(index_path, &index);
-        if (status != PDAG_OK)
-            return status;
-        status = read_index(path, &index, layout);
-        pdag_json_clear(&index);
+        return status == PDAG_OK ? find_scheduler(path, NULL, layout) : status;
     }
-    find_scheduler(path, layout);
+    status = pdag_json_read(index_path, &index);
+    if (status != PDAG_OK)
+        return status;
+    status = read_index(path, &index, layout);
+    if (status == PDAG_OK)
+        status = find_scheduler(path, &index, layout);
+    pdag_json_clear(&index);
     return status;
 }
 

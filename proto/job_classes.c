@@ -127,8 +127,8 @@ static pdag_status find_class(const pdag_job_facts *facts, const char *wanted,
         free(list);
         list = list_classes(facts, any, wanted, &n);
     }
-    pdag_error_record("class_label: %s: no class of the model's; %s%s", shown, list,
-                      n > MOST_SHOWN ? ", ..." : "");
+    pdag_error_record("class_label: %s: no class of the model's; it has %s%s",
+                      shown, list, n > MOST_SHOWN ? ", ..." : "");
     free(list);
     return PDAG_ERR_ARG;
 }

@@ -49,9 +49,9 @@ static char *type_text(const pdag_job_field *field)
     case PDAG_JOB_TEXTS:
         return pdag_xstrdup("text, repeated");
     case PDAG_JOB_INTS:
-        return pdag_xasprintf("%s, %.0f..%.0f, repeated",
+        return pdag_xasprintf("%s, %.0f..%.0f%s, repeated",
                               unit != NULL ? unit : "integer", field->low,
-                              field->high);
+                              field->high, field->named ? ", or a name" : "");
     case PDAG_JOB_LORAS:
         return pdag_xasprintf("{path, scale %g..%g}, repeated", field->low,
                               field->high);

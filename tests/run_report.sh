@@ -126,8 +126,9 @@ has old/report.html 'no picture ../sd/x.png'
 has odd/report.html '18446744073709551615'
 
 # No run.
-mkdir "$out/compared" "$out/empty"
+mkdir "$out/compared" "$out/rolled" "$out/empty"
 echo > "$out/compared/compare.html"
+echo > "$out/rolled/rollout.json"
 head -c 700 "$out/sd/run.json" > "$out/part"
 write cut "$(cat "$out/part")"
 write nothing '{}'
@@ -136,6 +137,7 @@ write list '[]'
 refuse missing 'run.json'
 refuse empty 'run.json'
 refuse compared 'compare.html'
+refuse rolled 'rollout.json'
 refuse cut 'run.json'
 refuse nothing "not a run's report"
 refuse number 'samples\[0\]'

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "models/labels.h"
 #include "models/pipeline.h"
@@ -432,6 +433,38 @@ START_TEST(bad_index)
 }
 END_TEST
 
+/* A scheduler that the index names, and files that would be waited for. */
+START_TEST(missing_files)
+{
+    const struct {
+        const char *file;
+        bool pipe; /* in its place */
+        const char *text;
+    } cases[] = {
+        {"scheduler/scheduler_config.json", false, "names a scheduler"},
+        {"scheduler/scheduler_config.json", true, "names a scheduler"},
+        {"transformer/config.json", false, "transformer/config.json"},
+        {"transformer/config.json", true, "config.json: not a regular file"},
+        {"model_index.json", true, "model_index.json: not a regular file"},
+    };
+    char path[128];
+    pdag_pipeline_info info;
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        must(inspect_changed("model_index.json", "unheard_of", "[]"));
+        snprintf(path, sizeof path, "%s/%s", folder, cases[i].file);
+        ck_assert_int_eq(remove(path), 0);
+        if (cases[i].pipe)
+            ck_assert_int_eq(mkfifo(path, 0600), 0);
+        ck_assert_int_eq(pdag_pipeline_inspect(folder, &info), PDAG_ERR_INPUT);
+        ck_assert_msg(strstr(pdag_error_text(), cases[i].text) != NULL,
+                      "\"%s\" not in: %s", cases[i].text, pdag_error_text());
+        if (cases[i].pipe)
+            ck_assert_int_eq(remove(path), 0);
+    }
+}
+END_TEST
+
 /* The older class stands for many networks: its default norm is another one. */
 START_TEST(older_class)
 {
@@ -468,6 +501,9 @@ START_TEST(joined_names)
     ck_assert_ptr_null(names[2]);
     pdag_labels_free(names, 3);
     names = NULL;
+    must(inspect_changed("model_index.json", "labels", "{}"));
+    must(pdag_labels_read(folder, 3, &names));
+    ck_assert_ptr_null(names);
     fixture_path("none-there", path);
     must(pdag_labels_read(path, 3, &names));
     ck_assert_ptr_null(names);
@@ -493,6 +529,7 @@ int main(void)
                         sizeof config_changes / sizeof config_changes[0]);
     tcase_add_loop_test(tc, bad_index, 0,
                         sizeof index_changes / sizeof index_changes[0]);
+    tcase_add_test(tc, missing_files);
     tcase_add_test(tc, older_class);
     tcase_add_test(tc, joined_names);
     suite_add_tcase(suite, tc);

@@ -252,8 +252,8 @@ START_TEST(test_classes)
     ck_assert_int_eq(job->class_label.item[0], 4);
     pdag_job_destroy(job);
     refuse_class(&facts, "class_label=crane", "more than one class: 3 (crane), 4");
-    refuse_class(&facts, "class_label=boot", "no class of the model's; 2 (Ankle");
-    refuse_class(&facts, "class_label=cat", "no class of the model's; 0 (tench");
+    refuse_class(&facts, "class_label=boot", "the model's; it has 2 (Ankle");
+    refuse_class(&facts, "class_label=cat", "the model's; it has 0 (tench");
     refuse_class(&facts, "class_label=5", "expected 0 to 4");
     refuse_class(&nameless, "class_label=cat", "no names of classes");
     refuse_class(&nameless, "class_label=5", "expected 0 to 4");

@@ -2,6 +2,7 @@
  * sums in float32.  Its workspace is filled with NaN, so that a caller that keeps
  * something there, or gives too little, is found out. */
 #include <cmath>
+#include <cstdlib>
 #include <vector>
 
 #include "tests/cuda_emulator/emulator.h"
@@ -233,6 +234,9 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(
 {
     *n_found = 0;
     if (wanted < 1 || !fits(desc, a, b, c, d))
+        return CUBLAS_STATUS_NOT_SUPPORTED;
+    if (desc->epilogue != CUBLASLT_EPILOGUE_DEFAULT &&
+        std::getenv("PDAG_EMULATOR_NO_EPILOGUE") != nullptr)
         return CUBLAS_STATUS_NOT_SUPPORTED;
     results[0] = cublasLtMatmulHeuristicResult_t();
     for (int i = 0; i < 4; i++) {

@@ -147,6 +147,8 @@ struct shared_memory {
 static thread threads[MAX_THREADS];
 static warp warps[MAX_THREADS / LANES];
 static int n_threads, current;
+static fiber fibers[MAX_THREADS];
+static int n_fibers;
 static std::vector<fiber *> idle; /* those that wait for a thread to run */
 static std::vector<shared_memory> shared_memories;
 static size_t shared_bytes;
@@ -182,7 +184,7 @@ static void fiber_main()
 
 static fiber *new_fiber()
 {
-    fiber *made = new fiber();
+    fiber *made = &fibers[n_fibers++];
     void *memory = mmap(nullptr, STACK_BYTES, PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
@@ -217,8 +219,7 @@ static void resume(int number)
     change(&scheduler, next->stack);
 }
 
-/* All threads wait, or some are done: the barrier opens only if all are at the
- * same one. */
+/* No thread can go on: the barrier opens only if all wait at the same one. */
 static void open_barrier()
 {
     for (int i = 0; i < n_threads; i++) {
@@ -249,32 +250,47 @@ static int place(int i, int n, unsigned pass)
     return i;
 }
 
+/* Until all its threads wait for other warps, or are done: one warp is far ahead of
+ * the others, which is where a missing barrier shows. */
+static void run_warp(int number)
+{
+    const int first = number * LANES;
+    const int lanes = n_threads - first < LANES ? n_threads - first : int(LANES);
+    bool ran = true;
+
+    for (unsigned pass = 0; ran; pass++) {
+        ran = false;
+        for (int i = 0; i < lanes; i++) {
+            const int lane = first + place(i, lanes, pass);
+
+            if (threads[lane].state != NEW && threads[lane].state != READY)
+                continue;
+            resume(lane);
+            ran = true;
+        }
+    }
+}
+
 static void run_block()
 {
+    const int n_warps = (n_threads + LANES - 1) / LANES;
+
     block_number++;
     shared_bytes = 0;
     for (int i = 0; i < n_threads; i++)
         threads[i] = thread{NEW, nullptr, nullptr, 0};
-    for (int i = 0; i < (n_threads + LANES - 1) / LANES; i++)
+    for (int i = 0; i < n_warps; i++)
         warps[i].arrived = 0;
-    for (unsigned pass = 0;; pass++) {
-        bool ran = false;
+    for (unsigned round = 0;; round++) {
         bool done = true;
 
-        for (int i = 0; i < n_threads; i++) {
-            const int number = place(i, n_threads, pass);
-
-            if (threads[number].state == NEW ||
-                threads[number].state == READY) {
-                resume(number);
-                ran = true;
-            }
-            done = done && threads[number].state == DONE;
-        }
+        for (int i = 0; i < n_warps; i++)
+            run_warp(place(i, n_warps, round));
+        for (int i = 0; i < n_threads; i++)
+            done = done && threads[i].state == DONE;
         if (done)
             return;
-        if (!ran)
-            open_barrier();
+        open_barrier();
     }
 }
 

@@ -22,15 +22,17 @@ import argparse
 import json
 import math
 import pathlib
-import pickle
 import shutil
 import sys
 
 import torch
-from pickled import write
+from pickled import read_tensors, write
 from safetensors.torch import save_file
 
 HEADS = {384: 6, 768: 12, 1024: 16, 1152: 16}
+# What the sizes are read off, and how many dimensions it has.
+SHAPED = {"pos_embed": 3, "x_embedder.proj.weight": 4, "final_layer.linear.bias": 1,
+          "y_embedder.embedding_table.weight": 2, "blocks.0.attn.qkv.weight": 2}
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 SCHEDULER = {
     "_class_name": "DDIMScheduler",
@@ -64,22 +66,10 @@ EMBEDDERS = {
 }
 
 
-def read_tensors(path):
-    """{name: tensor} of a checkpoint."""
-    try:
-        with torch.serialization.safe_globals([argparse.Namespace]):
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise ValueError("holds more than tensors, or is no file of torch") from error
-    for key in ("ema", "model"):
-        if isinstance(content, dict) and isinstance(content.get(key), dict):
-            content = content[key]
-    if not isinstance(content, dict):
-        raise ValueError(f"a {type(content).__name__}, not a dictionary of tensors")
-    for name, value in content.items():
-        if not isinstance(name, str) or not isinstance(value, torch.Tensor):
-            raise ValueError(f"{name!r} is a {type(value).__name__}, not a tensor")
-    return {name.removeprefix("module."): tensor for name, tensor in content.items()}
+def read_checkpoint(path):
+    """{name: tensor}; a training state holds its command's arguments too."""
+    tensors = read_tensors(path, ("ema", "model"), [argparse.Namespace])
+    return {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
 
 
 def take(tensors, name):
@@ -90,10 +80,12 @@ def take(tensors, name):
 
 def describe(tensors, heads):
     """config.json, from the shapes."""
-    for name in ("pos_embed", "x_embedder.proj.weight", "final_layer.linear.bias",
-                 "y_embedder.embedding_table.weight"):
+    for name, n_dims in SHAPED.items():
         if name not in tensors:
             raise ValueError(f"no tensor {name}: not a checkpoint of DiT")
+        if tensors[name].ndim != n_dims:
+            raise ValueError(f"{name} has the shape {list(tensors[name].shape)}: "
+                             f"expected {n_dims} dimensions")
     width, channels, patch, _ = tensors["x_embedder.proj.weight"].shape
     grid = math.isqrt(tensors["pos_embed"].shape[-2])
     heads = heads or HEADS.get(width)
@@ -142,7 +134,12 @@ def rename(tensors, n_layers):
 
 
 def read_labels(path, n_classes):
-    labels = json.loads(path.read_text())
+    try:
+        labels = json.loads(path.read_text())
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    if not isinstance(labels, dict):
+        raise ValueError(f"{path}: not a JSON object")
     for key, name in labels.items():
         if not key.isdecimal() or int(key) >= n_classes or not isinstance(name, str):
             raise ValueError(f"{path}: {key!r}: expected a class below {n_classes} and its name")
@@ -155,7 +152,9 @@ def save_json(path, values):
 
 
 def convert(args):
-    tensors = read_tensors(args.checkpoint)
+    if args.vae and not (args.vae / "config.json").is_file():
+        raise ValueError(f"--vae {args.vae}: no config.json there")
+    tensors = read_checkpoint(args.checkpoint)
     config = describe(tensors, args.heads)
     labels = read_labels(args.labels, config["num_embeds_ada_norm"]) if args.labels else None
     renamed = rename(tensors, config["num_layers"])

@@ -15,7 +15,6 @@ import argparse
 import json
 import os
 import pathlib
-import pickle
 import shutil
 import sys
 
@@ -52,24 +51,31 @@ def umask():
     return mask
 
 
-def read_tensors(path):
-    """The tensors of a pickled state dictionary, each with memory of its own."""
+def read_tensors(path, inside=("state_dict",), allowed=()):
+    """{name: tensor} of a pickled state dictionary, or of the first of the dictionaries
+    `inside` that it has; `allowed`: classes that may be in the file besides."""
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise ValueError("holds more than tensors, or is no file of torch") from error
-    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
-        content = content["state_dict"]
+        with torch.serialization.safe_globals(list(allowed)):
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
+    except Exception as error:  # of whatever kind the unpickler stumbles into
+        raise ValueError("holds more than tensors, is cut off, or is no file of torch") from error
+    for key in inside:
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
+            break
     if not isinstance(content, dict):
         raise ValueError(f"a {type(content).__name__}, not a dictionary of tensors")
     for name, value in content.items():
         if not isinstance(name, str) or not isinstance(value, torch.Tensor):
             raise ValueError(f"{name!r} is a {type(value).__name__}, not a tensor")
-    return {name: value.detach().contiguous().clone() for name, value in content.items()}
+    return content
 
 
 def convert_weights(source, target):
-    tensors = read_tensors(source)
+    # each with memory of its own, as safetensors wants them
+    tensors = {k: v.detach().contiguous().clone() for k, v in read_tensors(source).items()}
     write(target, lambda part: save_file(tensors, part, metadata={"format": "pt"}))
     count = sum(t.numel() for t in tensors.values())
     print(f"{target}: {len(tensors)} tensors, {count} parameters")

@@ -177,8 +177,8 @@ def main():
             write_sheet(args.sheet, pictures, labels, test, test_labels)
         if args.statistics and guidance == args.main:
             write_statistics(args.statistics, states, labels)
-    if args.json:
-        args.json.write_text(json.dumps(found, indent=2) + "\n")
+        if args.json:
+            args.json.write_text(json.dumps(found, indent=2) + "\n")
 
 
 if __name__ == "__main__":
