@@ -16,8 +16,9 @@
 #               as one batch
 #
 # Options: --job FILE, --csv FILE, --first-seed S, --kinds LIST (ddpm-100,ddim-50),
-# --counts LIST (1,2,3,5,8), --starts LIST (copies,trajectory); --table: print the
-# rows there are as Markdown, and stop
+# --counts LIST (1,2,3,5,8), --starts LIST (copies,trajectory), --methods LIST
+# (secant,triangular-anderson,picard,ddim; ddim: fewer steps, one after the other);
+# --table: print the rows there are as Markdown, and stop
 set -u
 
 top=$(cd "$(dirname "$0")/.." && pwd)
@@ -28,6 +29,7 @@ parts=sequential,rounds,converged,latency
 kinds=ddpm-100,ddim-50
 counts=1,2,3,5,8
 starts=copies,trajectory
+methods=secant,triangular-anderson,picard,ddim
 episodes=20
 first=100000
 table=
@@ -40,6 +42,7 @@ while [ $# -gt 0 ]; do
         --kinds) kinds=$2 ;;
         --counts) counts=$2 ;;
         --starts) starts=$2 ;;
+        --methods) methods=$2 ;;
         --episodes) episodes=$2 ;;
         --first-seed) first=$2 ;;
         --table) table=yes; shift; continue ;;
@@ -116,16 +119,18 @@ for part in $(list "$parts"); do
         sequential)
             measure "$part" "$sampler" sequential copies 0 1 0 "$episodes" ;;
         converged)
-            for method in secant triangular-anderson picard; do
+            for method in $(list "$methods"); do
+                [ "$method" = ddim ] && continue
                 for start in $(list "$starts"); do
-                    measure "$part" "$sampler" $method "$start" 0 1 0 "$episodes"
+                    measure "$part" "$sampler" "$method" "$start" 0 1 0 "$episodes"
                 done
             done ;;
         rounds)
             for k in $(list "$counts"); do
-                for method in secant triangular-anderson picard; do
+                for method in $(list "$methods"); do
+                    [ "$method" = ddim ] && continue
                     for start in $(list "$starts"); do
-                        measure "$part" "$sampler" $method "$start" "$k" 1 0 \
+                        measure "$part" "$sampler" "$method" "$start" "$k" 1 0 \
                             "$episodes"
                     done
                 done
@@ -139,7 +144,7 @@ for part in $(list "$parts"); do
             measure "$part" "$sampler" secant trajectory 0 1 "$n" 1 ;;
         esac
     done
-    [ "$part" = rounds ] || continue
+    case $part,$methods in rounds,*ddim*) ;; *) continue ;; esac
     for k in $(list "$counts"); do
         measure "$part" "ddim-$k" sequential copies 0 1 0 "$episodes"
     done

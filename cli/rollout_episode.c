@@ -225,16 +225,31 @@ static pdag_status write_strip(pdag_rollout *r, const pdag_strip *strip)
     return status;
 }
 
+/* A plan that was cut off may ask for what cannot be done: to the nearest that
+   can.  Not-a-number stays. */
+static void limit(const pdag_environment_info *info, float *action)
+{
+    for (size_t c = 0; c < info->action_dim; c++) {
+        if ((double)action[c] < info->action_low)
+            action[c] = (float)info->action_low;
+        if ((double)action[c] > info->action_high)
+            action[c] = (float)info->action_high;
+    }
+}
+
 /* The plan's actions, until the task is done or the time is over. */
 static pdag_status act(pdag_rollout *r, pdag_episode *e)
 {
-    size_t most = pdag_environment_info_of(r->env)->max_steps;
+    const pdag_environment_info *info = pdag_environment_info_of(r->env);
+    float *action = r->plan + r->first_action * r->action_dim;
     pdag_environment_result result;
 
-    for (size_t k = 0; k < r->n_actions && e->steps < most && !e->success; k++) {
-        pdag_status status = pdag_environment_step(
-            r->env, r->plan + (r->first_action + k) * r->action_dim, &result);
+    for (size_t k = 0;
+         k < r->n_actions && e->steps < info->max_steps && !e->success; k++) {
+        pdag_status status;
 
+        limit(info, action);
+        status = pdag_environment_step(r->env, action, &result);
         if (status != PDAG_OK)
             return pdag_error_prefix(status, "episode %llu, plan %zu",
                                      (unsigned long long)e->seed, e->plans - 1);
@@ -242,6 +257,7 @@ static pdag_status act(pdag_rollout *r, pdag_episode *e)
         e->score = fmax(e->score, result.reward);
         e->success = result.success;
         pdag_observe_next(r->env, &r->setup.info, r->condition);
+        action += r->action_dim;
     }
     return PDAG_OK;
 }

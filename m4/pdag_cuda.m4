@@ -111,7 +111,7 @@ AC_DEFUN([PDAG_CHECK_CUDA], [
   AC_ARG_VAR([NVCCFLAGS], [flags of the CUDA compiler])
   AC_ARG_WITH([cuda],
     [AS_HELP_STRING([--with-cuda@<:@=DIR@:>@], [build the CUDA backend @<:@default: where there is nvcc; DIR has bin/nvcc@:>@])],
-    [], [with_cuda=no])
+    [], [with_cuda=auto])
   : ${NVCCFLAGS=-O3}
   pdag_have_cuda=no
   pdag_have_cudnn=no

@@ -161,6 +161,7 @@ def main():
     found = {"count": args.count, "steps": args.steps, "main": args.main, "clip": args.clip,
              "sampler": "the program" if args.program else "diffusers",
              "test_accuracy": float((seen == test_labels).mean()),
+             "test_classes": [float((seen == k)[test_labels == k].mean()) for k in range(CLASSES)],
              "test_near_median": float(numpy.median(test_near)), "test_near_least": float(test_near.min()),
              **floor(args, model, test_statistics), "runs": []}
     print(f"floor {found['floor']:.2f}, nearest of test pictures {found['test_near_median']:.2f}", flush=True)
