@@ -2,10 +2,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "cli/cli.h"
 #include "cli/rollout.h"
+#include "cli/signals.h"
 
 /* cli/cmd_rollout.c: picard-dag rollout JOB: a policy in closed loop. */
 
@@ -75,12 +77,26 @@ static pdag_status run_all(pdag_rollout *r, pdag_session *session)
 {
     pdag_status status = PDAG_OK;
 
-    while (status == PDAG_OK && r->n_done < r->n_episodes) {
+    while (status == PDAG_OK && r->n_done < r->n_episodes && !r->stopped) {
         status = pdag_rollout_episode(r, session);
-        if (status == PDAG_OK)
+        if (status == PDAG_OK && !r->stopped)
             say_episode(r);
     }
     return status;
+}
+
+/* Of a rollout before this one into the same folder, which had more episodes. */
+static void remove_older(const pdag_rollout *r)
+{
+    bool there = true;
+
+    for (size_t k = r->n_done; there; k++) {
+        char *path = pdag_xasprintf("%s/episode-%03zu.png",
+                                    r->setup.job->output, k);
+
+        there = unlink(path) == 0;
+        free(path);
+    }
 }
 
 static pdag_status write_report(pdag_rollout *r, const pdag_session *session,
@@ -97,11 +113,17 @@ static pdag_status write_report(pdag_rollout *r, const pdag_session *session,
 static int work(pdag_rollout *r, pdag_session *session)
 {
     pdag_status status = run_all(r, session);
-    int exit_status = r->n_converged < r->n_plans ? PDAG_EXIT_NOT_CONVERGED
-                                                  : PDAG_EXIT_OK;
+    int exit_status = r->stopped                    ? PDAG_EXIT_STOPPED
+                      : r->n_converged < r->n_plans ? PDAG_EXIT_NOT_CONVERGED
+                                                    : PDAG_EXIT_OK;
 
-    if (status == PDAG_OK)
+    if (status == PDAG_OK) {
+        remove_older(r);
         status = write_report(r, session, exit_status);
+    }
+    if (status == PDAG_OK && r->stopped)
+        fprintf(stderr, "picard-dag: stopped by a signal after %zu of %zu "
+                "episodes\n", r->n_done, r->n_episodes);
     if (status != PDAG_OK) {
         exit_status = pdag_cli_fail(status);
         pdag_output_withdraw(&r->output); /* goes only where it is empty */
@@ -128,6 +150,7 @@ static int rollout_job(pdag_rollout *r, pdag_cli *cli)
     if (status == PDAG_OK)
         status = pdag_output_open(&r->setup, "rollout", false, o->force,
                                   PDAG_FOLDER_UNKNOWN, &r->output);
+    pdag_signals_install();
     if (status == PDAG_OK)
         status = pdag_session_open(cli, &r->setup, o->dedicated,
                                    o->share_devices, &session);

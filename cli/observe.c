@@ -50,6 +50,13 @@ void pdag_observe_next(const pdag_environment *env,
     pdag_environment_observe(env, dim, condition + kept);
 }
 
+static uint64_t wrap(uint64_t seed, const pdag_environment *env)
+{
+    uint64_t most = pdag_environment_info_of(env)->max_seed;
+
+    return most == UINT64_MAX ? seed : seed % (most + 1);
+}
+
 pdag_status pdag_observe_starts(const pdag_job *job,
                                 const pdag_pipeline_info *info, float **out)
 {
@@ -66,7 +73,7 @@ pdag_status pdag_observe_starts(const pdag_job *job,
     if (status == PDAG_OK)
         status = pdag_alloc_tensor(floats, sizeof(float), "observations", &memory);
     for (size_t j = 0; status == PDAG_OK && j < n; j++) {
-        status = pdag_environment_reset(env, job->seed + j);
+        status = pdag_environment_reset(env, wrap(job->seed + j, env));
         if (status == PDAG_OK)
             pdag_observe_first(env, info, (float *)memory + j * info->cond_dim);
     }

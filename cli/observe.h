@@ -26,8 +26,8 @@ void pdag_observe_next(const pdag_environment *env,
                        const pdag_pipeline_info *info, float *condition);
 
 /** Conditions of all samples: sample j sees the start of the episode with the
- *  job's seed + j.  *out: [samples][info.cond_dim], owned by the caller.
- *  PDAG_ERR_ARG (the environment has no such seed), and as open. */
+ *  job's seed + j, modulo the number of seeds that the environment has.
+ *  *out: [samples][info.cond_dim], owned by the caller.  Errors as of open. */
 pdag_status pdag_observe_starts(const pdag_job *job,
                                 const pdag_pipeline_info *info, float **out);
 

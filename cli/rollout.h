@@ -62,6 +62,7 @@ typedef struct pdag_rollout {
     size_t n_done;
     double *latency; /* [n_plans], seconds, in order */
     size_t n_plans, n_converged;
+    bool stopped; /* by a signal, in an episode that does not count */
 } pdag_rollout;
 
 /** Sizes, memory, environment, from the options and the setup; clear in any
@@ -69,7 +70,8 @@ typedef struct pdag_rollout {
 pdag_status pdag_rollout_prepare(pdag_rollout *r);
 void pdag_rollout_clear(pdag_rollout *r);
 
-/** Episode r->n_done, its picture into the output folder. */
+/** Episode r->n_done, its picture into the output folder.  A signal stops it after
+ *  the plan at hand: then it does not count, and r->stopped is set. */
 pdag_status pdag_rollout_episode(pdag_rollout *r, pdag_session *session);
 
 /** What rollout.json says; owned by the caller. */

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "cli/files.h"
 #include "cli/observe.h"
+#include "cli/signals.h"
 
 /* The strip of an episode: a frame where a plan begins, and the end. */
 #define FRAME_SIDE 160
@@ -276,16 +277,19 @@ pdag_status pdag_rollout_episode(pdag_rollout *r, pdag_session *session)
     strip = pdag_strip_create(FRAME_SIDE, FRAMES_IN_ROW, FRAME_GAP);
     pdag_observe_first(r->env, &r->setup.info, r->condition);
     while (status == PDAG_OK && e->steps < most && !e->success) {
+        r->stopped = pdag_signals_requested() != 0;
+        if (r->stopped)
+            break;
         draw(r, strip);
         status = make_plan(r, session, e);
         if (status == PDAG_OK)
             status = act(r, e);
     }
     draw(r, strip);
-    if (status == PDAG_OK)
+    if (status == PDAG_OK && !r->stopped)
         status = write_strip(r, strip);
     pdag_strip_destroy(strip);
-    if (status == PDAG_OK)
+    if (status == PDAG_OK && !r->stopped)
         r->n_done++;
     return status;
 }

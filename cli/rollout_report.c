@@ -35,23 +35,32 @@ static double quantile(const double *sorted, size_t n, double share)
     return sorted[low] + (at - (double)low) * (sorted[high] - sorted[low]);
 }
 
+/* Of the episodes that have ended; all 0 where none has. */
 static means average(const pdag_rollout *r)
 {
     means m = {0};
-    double *sorted = pdag_xcalloc(r->n_plans, sizeof *sorted);
+    double *sorted = pdag_xcalloc(r->n_plans + 1, sizeof *sorted);
+    double plans = 0.0;
 
     for (size_t k = 0; k < r->n_done; k++) {
         const pdag_episode *e = &r->episode[k];
 
         m.score += e->score / (double)r->n_done;
         m.success += (e->success ? 1.0 : 0.0) / (double)r->n_done;
-        m.rounds += (double)e->rounds / (double)r->n_plans;
-        m.evaluations += (double)e->evaluations / (double)r->n_plans;
+        m.rounds += (double)e->rounds;
+        m.evaluations += (double)e->evaluations;
+        plans += (double)e->plans;
     }
-    memcpy(sorted, r->latency, r->n_plans * sizeof *sorted);
-    qsort(sorted, r->n_plans, sizeof *sorted, compare);
-    m.median = quantile(sorted, r->n_plans, 0.5);
-    m.p95 = quantile(sorted, r->n_plans, 0.95);
+    if (plans > 0.0) {
+        m.rounds /= plans;
+        m.evaluations /= plans;
+    }
+    if (r->n_plans > 0) {
+        memcpy(sorted, r->latency, r->n_plans * sizeof *sorted);
+        qsort(sorted, r->n_plans, sizeof *sorted, compare);
+        m.median = quantile(sorted, r->n_plans, 0.5);
+        m.p95 = quantile(sorted, r->n_plans, 0.95);
+    }
     free(sorted);
     return m;
 }

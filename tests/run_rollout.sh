@@ -61,6 +61,16 @@ fi
 expect 0 "$PICARD_DAG" verify "$job" $small -q -o "$out/verify"
 has stdout "^passed  *true"
 
+# Fewer episodes into the same folder, with a seed that only --first-seed makes
+# one of the environment's: nothing of the others stays.
+cp -r "$out/one" "$out/again"
+# shellcheck disable=SC2086
+expect 0 "$PICARD_DAG" rollout "$job" $small --set seed=4294967303 --first-seed 7 \
+    --force -q -o "$out/again"
+[ -e "$out/again/episode-001.png" ] && complain "an older episode stays"
+cmp "$out/one/episode-000.png" "$out/again/episode-000.png" ||
+    complain "the job's seed in spite of --first-seed"
+
 # Cut off: outputs are there, and the status says so.
 # shellcheck disable=SC2086
 expect 3 "$PICARD_DAG" rollout "$job" $small --set solver.max_rounds=2 -q \
