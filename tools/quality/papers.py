@@ -126,16 +126,20 @@ def pictures(page, name, title, rows, distances):
 def policy(page, rows):
     page.heading("PushT policy: mean score after k rounds a plan")
     page.text("Episodes of the public evaluation's seeds; sequential rows take as many steps as the "
-              "sampler's name says. trajectory: each plan starts from the one before.")
+              "sampler's name says. trajectory: each plan starts from the one before. In brackets: "
+              "episodes; the standard error of a mean over 50 is about 0.02, over 10 0.05.")
     cut = collections.defaultdict(dict)
+    most = collections.defaultdict(int)
     counts = sorted({int(row["most_rounds"]) for row in rows if row["part"] == "rounds"
                      and row["method"] != "sequential"})
     for row in rows:
-        if row["part"] == "rounds" and row["method"] != "sequential":
-            cut[row["sampler"], row["method"], row["start"]][int(row["most_rounds"])] = \
-                number(row["score_mean"])
+        key, k = (row["sampler"], row["method"], row["start"]), int(row["most_rounds"])
+        if row["part"] == "rounds" and row["method"] != "sequential" and \
+                int(row["episodes"]) > most[key, k]:
+            cut[key][k], most[key, k] = number(row["score_mean"]), int(row["episodes"])
     page.table(["sampler, method, start"] + [f"k = {k}" for k in counts],
-               [[", ".join(key)] + [values.get(k, "") for k in counts] for key, values in cut.items()])
+               [[", ".join(key)] + [f"{values[k]:.3f} ({most[key, k]})" if k in values else ""
+                                    for k in counts] for key, values in cut.items()])
     whole = [row for row in rows if row["part"] in ("sequential", "converged")
              or row["method"] == "sequential"]
     page.text("Sequential, and to convergence:")
