@@ -8,25 +8,26 @@
 pdag_cuda_conv pdag_cuda_describe_conv(const pdag_weight *w, size_t h,
                                        size_t width)
 {
-    return (pdag_cuda_conv){
-        .h = h,
-        .w = width,
-        .c = w->shape.in,
-        .oh = pdag_conv_out(h, w->pad_top, w->pad_bottom, w->shape.kh,
-                            w->stride),
-        .ow = pdag_conv_out(width, w->pad_left, w->pad_right, w->shape.kw,
-                            w->stride),
-        .kh = w->shape.kh,
-        .kw = w->shape.kw,
-        .stride = w->stride,
-        .pad_top = w->pad_top,
-        .pad_left = w->pad_left};
+    const pdag_weight_shape *s = &w->shape;
+
+    return (pdag_cuda_conv){.h = h,
+                            .w = width,
+                            .c = s->in,
+                            .oh = pdag_conv_height(s, h),
+                            .ow = pdag_conv_width(s, width),
+                            .kh = s->kh,
+                            .kw = s->kw,
+                            .stride = s->stride,
+                            .pad_top = s->pad_top,
+                            .pad_left = s->pad_left};
 }
 
 static bool is_linear(const pdag_weight *w)
 {
-    return w->shape.kh == 1 && w->shape.kw == 1 && w->stride == 1 &&
-           w->pad_top + w->pad_left + w->pad_bottom + w->pad_right == 0;
+    const pdag_weight_shape *s = &w->shape;
+
+    return s->kh == 1 && s->kw == 1 && s->stride == 1 &&
+           s->pad_top + s->pad_left + s->pad_bottom + s->pad_right == 0;
 }
 
 /* y[n][out] for n output positions at a time. */

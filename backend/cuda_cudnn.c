@@ -155,9 +155,9 @@ static cudnnStatus_t describe_filter(const pdag_cuda *cuda,
 static cudnnStatus_t describe_conv(const pdag_cuda *cuda, const pdag_weight *w,
                                    pdag_cuda_conv_plan *plan)
 {
-    const int stride = (int)w->stride;
-    const int top = plan->pads ? 0 : (int)w->pad_top;
-    const int left = plan->pads ? 0 : (int)w->pad_left;
+    const int stride = (int)w->shape.stride;
+    const int top = plan->pads ? 0 : (int)w->shape.pad_top;
+    const int left = plan->pads ? 0 : (int)w->shape.pad_left;
     cudnnStatus_t code =
         cuda->dnn->cudnnCreateConvolutionDescriptor(&plan->conv);
 
@@ -226,8 +226,8 @@ static cudnnStatus_t make_plan(const pdag_cuda *cuda, const pdag_weight *w,
                                const pdag_cuda_conv *conv,
                                pdag_cuda_conv_plan *plan)
 {
-    const size_t more_h = plan->pads ? w->pad_top + w->pad_bottom : 0;
-    const size_t more_w = plan->pads ? w->pad_left + w->pad_right : 0;
+    const size_t more_h = plan->pads ? w->shape.pad_top + w->shape.pad_bottom : 0;
+    const size_t more_w = plan->pads ? w->shape.pad_left + w->shape.pad_right : 0;
     cudnnStatus_t code =
         describe_map(cuda, plan->b, w->shape.in, plan->h + more_h,
                      plan->w + more_w, &plan->x);
@@ -246,8 +246,8 @@ static cudnnStatus_t make_plan(const pdag_cuda *cuda, const pdag_weight *w,
 
 static bool fits_int(const pdag_weight *w, size_t b, const pdag_cuda_conv *conv)
 {
-    const size_t h = conv->h + w->pad_top + w->pad_bottom;
-    const size_t width = conv->w + w->pad_left + w->pad_right;
+    const size_t h = conv->h + w->shape.pad_top + w->shape.pad_bottom;
+    const size_t width = conv->w + w->shape.pad_left + w->shape.pad_right;
 
     return b <= INT_MAX && h <= INT_MAX && width <= INT_MAX &&
            w->shape.in <= INT_MAX && w->shape.out <= INT_MAX;
@@ -273,8 +273,8 @@ static pdag_status find_plan(const pdag_cuda *cuda, const pdag_weight *weight,
         plan->b = b;
         plan->h = conv->h;
         plan->w = conv->w;
-        plan->pads = weight->pad_top != weight->pad_bottom ||
-                     weight->pad_left != weight->pad_right;
+        plan->pads = weight->shape.pad_top != weight->shape.pad_bottom ||
+                     weight->shape.pad_left != weight->shape.pad_right;
         code = fits_int(weight, b, conv) ? make_plan(cuda, weight, conv, plan)
                                          : CUDNN_STATUS_SUCCESS;
         if (code != CUDNN_STATUS_SUCCESS && !is_unsupported(code)) {
@@ -297,8 +297,8 @@ static pdag_status pad(pdag_cuda *cuda, const pdag_weight *w, size_t b,
     void *padded;
     pdag_status status;
 
-    copy.oh = conv->h + w->pad_top + w->pad_bottom;
-    copy.ow = conv->w + w->pad_left + w->pad_right;
+    copy.oh = conv->h + w->shape.pad_top + w->shape.pad_bottom;
+    copy.ow = conv->w + w->shape.pad_left + w->shape.pad_right;
     copy.kh = copy.kw = copy.stride = 1;
     n = b * copy.oh * copy.ow;
     status = pdag_cuda_reserve(cuda, &cuda->columns,

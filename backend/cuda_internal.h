@@ -83,7 +83,6 @@ typedef struct pdag_cuda {
 struct pdag_weight {
     pdag_weight_kind kind;
     pdag_weight_shape shape;
-    size_t stride, pad_top, pad_left, pad_bottom, pad_right;
     char *name;       /* of the first part, for messages */
     size_t row;       /* elements from one output's numbers to the next's */
     void *matrix;     /* [out][row], a row is [kh][kw][in]; not of a VECTOR */

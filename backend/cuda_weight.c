@@ -145,11 +145,6 @@ pdag_status pdag_cuda_weight_create(pdag_backend *be,
     w = pdag_xcalloc(1, sizeof *w);
     w->kind = desc->kind;
     w->shape = shape;
-    w->stride = desc->stride;
-    w->pad_top = desc->pad_top;
-    w->pad_left = desc->pad_left;
-    w->pad_bottom = desc->pad_bottom;
-    w->pad_right = desc->pad_right;
     w->name = pdag_xstrdup(name != NULL ? name : "weight");
     status = read_floats(pdag_cuda_of(be), desc, w);
     if (status == PDAG_OK && w->kind != PDAG_WEIGHT_VECTOR)

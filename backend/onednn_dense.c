@@ -80,10 +80,8 @@ pdag_status pdag_onednn_describe_conv(const pdag_weight *w, size_t b, size_t h,
                                       dnnl_data_type_t type, pdag_dnn_op *op)
 {
     const pdag_weight_shape *s = &w->shape;
-    const dnnl_dim_t oh = (dnnl_dim_t)pdag_conv_out(
-        h, w->pad_top, w->pad_bottom, s->kh, w->stride);
-    const dnnl_dim_t ow = (dnnl_dim_t)pdag_conv_out(
-        width, w->pad_left, w->pad_right, s->kw, w->stride);
+    const dnnl_dim_t oh = (dnnl_dim_t)pdag_conv_height(s, h);
+    const dnnl_dim_t ow = (dnnl_dim_t)pdag_conv_width(s, width);
     const dnnl_dim_t in = (dnnl_dim_t)s->in;
     const dnnl_dim_t out = (dnnl_dim_t)s->out;
     const dnnl_dims_t x_dims = {(dnnl_dim_t)b, in, (dnnl_dim_t)h,
@@ -93,11 +91,11 @@ pdag_status pdag_onednn_describe_conv(const pdag_weight *w, size_t b, size_t h,
     const dnnl_dims_t y_dims = {(dnnl_dim_t)b, out, oh, ow};
     pdag_status status = pdag_md_init(4, x_dims, type, tag, NULL, &op->src);
 
-    op->strides[0] = op->strides[1] = (dnnl_dim_t)w->stride;
-    op->pad_before[0] = (dnnl_dim_t)w->pad_top;
-    op->pad_before[1] = (dnnl_dim_t)w->pad_left;
-    op->pad_after[0] = (dnnl_dim_t)w->pad_bottom;
-    op->pad_after[1] = (dnnl_dim_t)w->pad_right;
+    op->strides[0] = op->strides[1] = (dnnl_dim_t)s->stride;
+    op->pad_before[0] = (dnnl_dim_t)s->pad_top;
+    op->pad_before[1] = (dnnl_dim_t)s->pad_left;
+    op->pad_after[0] = (dnnl_dim_t)s->pad_bottom;
+    op->pad_after[1] = (dnnl_dim_t)s->pad_right;
     if (status == PDAG_OK)
         status = pdag_md_init(4, w_dims, type, dnnl_format_tag_any, NULL,
                               &op->weights);
@@ -214,10 +212,8 @@ pdag_status pdag_onednn_conv2d(pdag_backend *be, const pdag_weight *w, size_t b,
                                const pdag_buf *residual, pdag_buf *y)
 {
     pdag_onednn *dnn = pdag_onednn_of(be);
-    const size_t n_out =
-        b * w->shape.out *
-        pdag_conv_out(h, w->pad_top, w->pad_bottom, w->shape.kh, w->stride) *
-        pdag_conv_out(width, w->pad_left, w->pad_right, w->shape.kw, w->stride);
+    const size_t n_out = b * w->shape.out * pdag_conv_height(&w->shape, h) *
+                         pdag_conv_width(&w->shape, width);
     bool done;
     pdag_status status;
 

@@ -56,7 +56,6 @@ typedef struct pdag_onednn_copy {
 struct pdag_weight {
     pdag_weight_kind kind;
     pdag_weight_shape shape;
-    size_t stride, pad_top, pad_left, pad_bottom, pad_right;
     float *vector; /* VECTOR only: [out] */
     float *bias;   /* [out] or NULL */
     char *name;    /* of the first part, for messages */

@@ -148,11 +148,6 @@ pdag_status pdag_onednn_weight_create(pdag_backend *be,
     w = pdag_xcalloc(1, sizeof *w);
     w->kind = desc->kind;
     w->shape = shape;
-    w->stride = desc->stride;
-    w->pad_top = desc->pad_top;
-    w->pad_left = desc->pad_left;
-    w->pad_bottom = desc->pad_bottom;
-    w->pad_right = desc->pad_right;
     w->name = pdag_xstrdup(name != NULL ? name : "weight");
     w->winograd = pdag_onednn_winograd_suits(pdag_onednn_of(be), w);
     status = read_floats(desc, w);

@@ -22,7 +22,7 @@ bool pdag_onednn_winograd_suits(const pdag_onednn *dnn, const pdag_weight *w)
     const pdag_weight_shape *s = &w->shape;
 
     return dnn->winograd && w->kind == PDAG_WEIGHT_CONV2D && s->kh == 3 &&
-           s->kw == 3 && w->stride == 1 && s->in >= 16 && s->out >= 16 &&
+           s->kw == 3 && s->stride == 1 && s->in >= 16 && s->out >= 16 &&
            s->in <= MAX_CHANNEL_PAIRS / s->out;
 }
 
@@ -120,8 +120,8 @@ pdag_status pdag_onednn_winograd(pdag_onednn *dnn, const pdag_weight *w,
     *done_out = false;
     if (!w->winograd)
         return PDAG_OK;
-    e.oh = pdag_conv_out(h, w->pad_top, w->pad_bottom, 3, 1);
-    e.ow = pdag_conv_out(width, w->pad_left, w->pad_right, 3, 1);
+    e.oh = pdag_conv_height(&w->shape, h);
+    e.ow = pdag_conv_width(&w->shape, width);
     if (b * ((e.oh + 3) / 4) * ((e.ow + 3) / 4) < MIN_TILES)
         return PDAG_OK;
     status = find_plan(dnn, w, b, h, width, &plan);

@@ -151,11 +151,6 @@ static pdag_status ref_weight_create(pdag_backend *be,
     w = pdag_xcalloc(1, sizeof *w);
     w->kind = desc->kind;
     w->shape = shape;
-    w->stride = desc->stride;
-    w->pad_top = desc->pad_top;
-    w->pad_left = desc->pad_left;
-    w->pad_bottom = desc->pad_bottom;
-    w->pad_right = desc->pad_right;
     status = fill_weight(desc, w);
     if (status != PDAG_OK) {
         ref_weight_destroy(be, w);

@@ -21,7 +21,6 @@ typedef struct pdag_ref {
 struct pdag_weight {
     pdag_weight_kind kind;
     pdag_weight_shape shape;
-    size_t stride, pad_top, pad_left, pad_bottom, pad_right;
     float *values; /* matrices: [kh][kw][in][out]; vectors: [out] */
     float *bias;   /* [out], or NULL */
 };

@@ -67,12 +67,12 @@ static void conv_position(const pdag_weight *w, size_t h, size_t width,
     const pdag_weight_shape *s = &w->shape;
 
     for (size_t ki = 0; ki < s->kh; ki++) {
-        size_t xi = i * w->stride + ki - w->pad_top; /* wraps above the top */
+        size_t xi = i * s->stride + ki - s->pad_top; /* wraps above the top */
 
         if (xi >= h)
             continue;
         for (size_t kj = 0; kj < s->kw; kj++) {
-            size_t xj = j * w->stride + kj - w->pad_left;
+            size_t xj = j * s->stride + kj - s->pad_left;
 
             if (xj >= width)
                 continue;
@@ -87,9 +87,8 @@ pdag_status pdag_ref_conv2d(pdag_backend *be, const pdag_weight *w, size_t b,
                             const pdag_buf *residual, pdag_buf *y)
 {
     const pdag_weight_shape *s = &w->shape;
-    size_t oh = pdag_conv_out(h, w->pad_top, w->pad_bottom, s->kh, w->stride);
-    size_t ow =
-        pdag_conv_out(width, w->pad_left, w->pad_right, s->kw, w->stride);
+    size_t oh = pdag_conv_height(s, h);
+    size_t ow = pdag_conv_width(s, width);
     const float *from = pdag_ref_floats(x, b * h * width * s->in);
     float *to = pdag_ref_floats(y, b * oh * ow * s->out);
     const float *plus = residual != NULL

@@ -38,7 +38,7 @@ static pdag_status read_dims(const pdag_tensor_view *view, int min_dims,
 static pdag_status check_linear(const pdag_weight_desc *desc,
                                 pdag_weight_shape *shape_out)
 {
-    pdag_weight_shape sum = {0, 0, 1, 1};
+    pdag_weight_shape sum = {.kh = 1, .kw = 1};
 
     for (int i = 0; i < desc->n_parts; i++) {
         const pdag_tensor_view *view = desc->part[i];
@@ -97,7 +97,7 @@ static pdag_status check_bias(const pdag_weight_desc *desc)
 pdag_status pdag_weight_check(const pdag_weight_desc *desc,
                               pdag_weight_shape *shape_out)
 {
-    pdag_weight_shape shape = {0, 1, 1, 1};
+    pdag_weight_shape shape = {.in = 1, .kh = 1, .kw = 1};
     pdag_status status = PDAG_ERR_INTERNAL;
 
     PDAG_ASSERT(desc->n_parts >= 1 && desc->n_parts <= PDAG_WEIGHT_MAX_PARTS);
@@ -116,9 +116,15 @@ pdag_status pdag_weight_check(const pdag_weight_desc *desc,
     }
     if (status == PDAG_OK)
         status = check_bias(desc);
-    if (status == PDAG_OK)
-        *shape_out = shape;
-    return status;
+    if (status != PDAG_OK)
+        return status;
+    shape.stride = desc->stride;
+    shape.pad_top = desc->pad_top;
+    shape.pad_left = desc->pad_left;
+    shape.pad_bottom = desc->pad_bottom;
+    shape.pad_right = desc->pad_right;
+    *shape_out = shape;
+    return PDAG_OK;
 }
 
 void pdag_weight_read_bias(const pdag_weight_desc *desc, float *out)
@@ -154,9 +160,18 @@ void pdag_weight_read_rows(const pdag_weight_desc *desc,
     PDAG_ASSERT(n == 0);
 }
 
-size_t pdag_conv_out(size_t n, size_t before, size_t after, size_t k,
-                     size_t stride)
+static size_t positions(size_t padded, size_t k, size_t stride)
 {
-    PDAG_ASSERT(n + before + after >= k);
-    return (n + before + after - k) / stride + 1;
+    PDAG_ASSERT(padded >= k);
+    return (padded - k) / stride + 1;
+}
+
+size_t pdag_conv_height(const pdag_weight_shape *s, size_t h)
+{
+    return positions(h + s->pad_top + s->pad_bottom, s->kh, s->stride);
+}
+
+size_t pdag_conv_width(const pdag_weight_shape *s, size_t width)
+{
+    return positions(width + s->pad_left + s->pad_right, s->kw, s->stride);
 }

@@ -13,9 +13,10 @@ extern "C" {
 #endif
 
 /** Shape of a checked weight.  LINEAR: kh = kw = 1 and `out` is the sum over
- *  the parts.  VECTOR: in = kh = kw = 1. */
+ *  the parts.  VECTOR: in = kh = kw = 1.  The rest is the desc's, of CONV2D. */
 typedef struct pdag_weight_shape {
     size_t out, in, kh, kw;
+    size_t stride, pad_top, pad_left, pad_bottom, pad_right;
 } pdag_weight_shape;
 
 /** Check kind, parts, dims, bias and stride of `desc`.  PDAG_ERR_SHAPE names
@@ -33,9 +34,10 @@ void pdag_weight_read_rows(const pdag_weight_desc *desc,
                            const pdag_weight_shape *shape, size_t first,
                            size_t n, float *out);
 
-/** Output positions along one axis: (n + before + after - k) / stride + 1. */
-size_t pdag_conv_out(size_t n, size_t before, size_t after, size_t k,
-                     size_t stride);
+/** Output positions of a CONV2D over h rows, or `width` columns:
+ *  (n + pads - kernel) / stride + 1. */
+size_t pdag_conv_height(const pdag_weight_shape *shape, size_t h);
+size_t pdag_conv_width(const pdag_weight_shape *shape, size_t width);
 
 #ifdef __cplusplus
 }

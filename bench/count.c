@@ -8,7 +8,6 @@
 typedef struct known_weight {
     const pdag_weight *weight;
     pdag_weight_shape shape;
-    size_t stride, pad_height, pad_width;
 } known_weight;
 
 static const pdag_backend_ops *inner;
@@ -29,9 +28,7 @@ static const known_weight *find(const pdag_weight *w)
 static pdag_status weight_create(pdag_backend *be, const pdag_weight_desc *desc,
                                  pdag_weight **weight_out)
 {
-    known_weight one = {.stride = desc->stride,
-                        .pad_height = desc->pad_top + desc->pad_bottom,
-                        .pad_width = desc->pad_left + desc->pad_right};
+    known_weight one;
     pdag_status status = inner->weight_create(be, desc, weight_out);
 
     if (status == PDAG_OK)
@@ -70,10 +67,8 @@ static pdag_status conv2d(pdag_backend *be, const pdag_weight *w, size_t b,
                           const pdag_buf *residual, pdag_buf *y)
 {
     const known_weight *k = find(w);
-    const size_t oh =
-        pdag_conv_out(h, k->pad_height, 0, k->shape.kh, k->stride);
-    const size_t ow =
-        pdag_conv_out(width, k->pad_width, 0, k->shape.kw, k->stride);
+    const size_t oh = pdag_conv_height(&k->shape, h);
+    const size_t ow = pdag_conv_width(&k->shape, width);
 
     add_product(be, &k->shape, (double)(b * oh * ow),
                 (double)(b * h * width * k->shape.in));
