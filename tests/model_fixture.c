@@ -1,6 +1,7 @@
 #include "tests/model_fixture.h"
 
 #include <check.h>
+#include <jansson.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -83,4 +84,50 @@ float *fixture_poison(size_t count)
     for (size_t i = 0; i < count; i++)
         values[i] = NAN;
     return values;
+}
+
+void fixture_folder(char out[FIXTURE_FOLDER_BYTES])
+{
+    const char *parent = getenv("TMPDIR");
+
+    snprintf(out, FIXTURE_FOLDER_BYTES, "%s/pdag-test-XXXXXX",
+             parent != NULL ? parent : "/tmp");
+    ck_assert_ptr_nonnull(mkdtemp(out));
+}
+
+void fixture_folder_remove(const char *folder)
+{
+    char command[FIXTURE_FOLDER_BYTES + 16];
+
+    snprintf(command, sizeof command, "rm -rf '%s'", folder);
+    ck_assert_int_eq(system(command), 0);
+}
+
+void fixture_copy(const char *name, const char *folder)
+{
+    char source[FIXTURE_PATH_BYTES];
+    char command[FIXTURE_PATH_BYTES + 2 * FIXTURE_FOLDER_BYTES + 64];
+
+    fixture_path(name, source);
+    snprintf(command, sizeof command, "cp -Rf '%s'/. '%s' && chmod -R u+w '%s'",
+             source, folder, folder);
+    ck_assert_int_eq(system(command), 0);
+}
+
+void fixture_change(const char *folder, const char *file, const char *key,
+                    const char *value)
+{
+    char path[2 * FIXTURE_FOLDER_BYTES];
+    json_t *root;
+
+    snprintf(path, sizeof path, "%s/%s", folder, file);
+    root = json_load_file(path, 0, NULL);
+    ck_assert_ptr_nonnull(root);
+    if (value == NULL)
+        json_object_del(root, key);
+    else
+        json_object_set_new(root, key,
+                            json_loads(value, JSON_DECODE_ANY, NULL));
+    ck_assert_int_eq(json_dump_file(root, path, 0), 0);
+    json_decref(root);
 }

@@ -26,6 +26,18 @@ size_t fixture_backends(pdag_backend *backends[FIXTURE_MAX_BACKENDS]);
 void fixture_compare(const char *what, size_t count, const float *a,
                      const float *b, double bound);
 
+/* A new, empty folder, below TMPDIR or /tmp; its end, with all that is in it. */
+#define FIXTURE_FOLDER_BYTES 96
+void fixture_folder(char out[FIXTURE_FOLDER_BYTES]);
+void fixture_folder_remove(const char *folder);
+
+/* All of fixture NAME into `folder`, over what is there, to be written to. */
+void fixture_copy(const char *name, const char *folder);
+
+/* KEY of folder/FILE, an object, becomes `value`, a JSON text; NULL: taken out. */
+void fixture_change(const char *folder, const char *file, const char *key,
+                    const char *value);
+
 /* Fresh memory filled with not-a-number; free(). */
 float *fixture_poison(size_t count);
 

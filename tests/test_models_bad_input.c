@@ -1,7 +1,6 @@
 /* models: files from strangers.  Every case ends in a status of its own and a
    text that names the file and the field, tensor or value. */
 #include <check.h>
-#include <jansson.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,20 +13,16 @@
 #include "models/safetensors.h"
 #include "tests/model_fixture.h"
 
-static char folder[64];
+static char folder[FIXTURE_FOLDER_BYTES];
 
 static void make_folder(void)
 {
-    strcpy(folder, "/tmp/pdag-models-XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(folder));
+    fixture_folder(folder);
 }
 
 static void remove_folder(void)
 {
-    char command[128];
-
-    snprintf(command, sizeof command, "rm -rf %s", folder);
-    ck_assert_int_eq(system(command), 0);
+    fixture_folder_remove(folder);
 }
 
 static void write_bytes(const char *name, const void *bytes, size_t n)
@@ -242,7 +237,6 @@ static void inspect_changed(const char *file, const char *key,
     char command[3 * FIXTURE_PATH_BYTES];
     char path[256];
     pdag_pipeline_info info;
-    json_t *root;
 
     fixture_path("ddpm-root", source);
     snprintf(command, sizeof command,
@@ -251,15 +245,7 @@ static void inspect_changed(const char *file, const char *key,
     ck_assert_int_eq(system(command), 0);
     snprintf(path, sizeof path, "%s/%s", folder, file);
     chmod(path, 0600);
-    root = json_load_file(path, 0, NULL);
-    ck_assert_ptr_nonnull(root);
-    if (value == NULL)
-        json_object_del(root, key);
-    else
-        json_object_set_new(root, key,
-                            json_loads(value, JSON_DECODE_ANY, NULL));
-    ck_assert_int_eq(json_dump_file(root, path, 0), 0);
-    json_decref(root);
+    fixture_change(folder, file, key, value);
     ck_assert_msg(pdag_pipeline_inspect(folder, &info) == status, "%s: %s: %s",
                   key, value, pdag_error_text());
     if (status == PDAG_OK)

@@ -2,7 +2,6 @@
    pipeline (tools/reference/make_dit.py), classes and their names, and what a
    stranger may have changed in config.json and model_index.json. */
 #include <check.h>
-#include <jansson.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,23 +18,19 @@
 
 static pdag_backend *backends[FIXTURE_MAX_BACKENDS];
 static size_t n_backends;
-static char folder[64];
+static char folder[FIXTURE_FOLDER_BYTES];
 
 static void set_up(void)
 {
     n_backends = fixture_backends(backends);
-    strcpy(folder, "/tmp/pdag-dit-XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(folder));
+    fixture_folder(folder);
 }
 
 static void tear_down(void)
 {
-    char command[128];
-
     for (size_t i = 0; i < n_backends; i++)
         backends[i]->ops->close(backends[i]);
-    snprintf(command, sizeof command, "rm -rf %s", folder);
-    ck_assert_int_eq(system(command), 0);
+    fixture_folder_remove(folder);
 }
 
 static void must(pdag_status status)
@@ -186,16 +181,12 @@ END_TEST
 static void write_other(void)
 {
     char path[FIXTURE_PATH_BYTES];
-    char command[3 * FIXTURE_PATH_BYTES];
     unsigned char *bytes = malloc(1 << 20);
     size_t n;
     size_t data;
     FILE *file;
 
-    fixture_path("dit-pixels", path);
-    snprintf(command, sizeof command, "cp -rf %s/. %s && chmod -R u+w %s", path,
-             folder, folder);
-    ck_assert_int_eq(system(command), 0);
+    fixture_copy("dit-pixels", folder);
     snprintf(path, sizeof path,
              "%s/transformer/diffusion_pytorch_model.safetensors", folder);
     file = fopen(path, "rb");
@@ -311,27 +302,11 @@ END_TEST
 static pdag_status inspect_changed(const char *file, const char *key,
                                    const char *value)
 {
-    char source[FIXTURE_PATH_BYTES];
-    char command[2 * FIXTURE_PATH_BYTES];
-    char path[256];
     pdag_pipeline_info info;
     pdag_status status;
-    json_t *root;
 
-    fixture_path("dit-pixels", source);
-    snprintf(command, sizeof command, "cp -rf %s/. %s && chmod -R u+w %s", source,
-             folder, folder);
-    ck_assert_int_eq(system(command), 0);
-    snprintf(path, sizeof path, "%s/%s", folder, file);
-    root = json_load_file(path, 0, NULL);
-    ck_assert_ptr_nonnull(root);
-    if (value == NULL)
-        json_object_del(root, key);
-    else
-        json_object_set_new(root, key,
-                            json_loads(value, JSON_DECODE_ANY, NULL));
-    ck_assert_int_eq(json_dump_file(root, path, 0), 0);
-    json_decref(root);
+    fixture_copy("dit-pixels", folder);
+    fixture_change(folder, file, key, value);
     status = pdag_pipeline_inspect(folder, &info);
     if (status == PDAG_OK)
         pdag_pipeline_info_clear(&info);
@@ -447,7 +422,7 @@ START_TEST(missing_files)
         {"transformer/config.json", true, "config.json: not a regular file"},
         {"model_index.json", true, "model_index.json: not a regular file"},
     };
-    char path[128];
+    char path[FIXTURE_FOLDER_BYTES + 64];
     pdag_pipeline_info info;
 
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -468,19 +443,12 @@ END_TEST
 /* The older class stands for many networks: its default norm is another one. */
 START_TEST(older_class)
 {
-    char path[128];
     pdag_pipeline_info info;
-    json_t *root;
 
     ck_assert_int_eq(inspect_changed("transformer/config.json", "_class_name",
                                      "\"Transformer2DModel\""),
                      PDAG_OK);
-    snprintf(path, sizeof path, "%s/transformer/config.json", folder);
-    root = json_load_file(path, 0, NULL);
-    ck_assert_ptr_nonnull(root);
-    json_object_del(root, "norm_type");
-    ck_assert_int_eq(json_dump_file(root, path, 0), 0);
-    json_decref(root);
+    fixture_change(folder, "transformer/config.json", "norm_type", NULL);
     ck_assert_int_eq(pdag_pipeline_inspect(folder, &info), PDAG_ERR_UNSUPPORTED);
     ck_assert_ptr_nonnull(strstr(pdag_error_text(), "norm_type: missing"));
 }

@@ -15,22 +15,18 @@
 #define PATH_BYTES FIXTURE_PATH_BYTES
 #define NAME_BYTES 200
 
-static char folder[64];
+static char folder[FIXTURE_FOLDER_BYTES];
 static char model[FIXTURE_PATH_BYTES];
 
 static void make_folder(void)
 {
-    strcpy(folder, "/tmp/pdag-lora-XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(folder));
+    fixture_folder(folder);
     fixture_path("sd-odd", model);
 }
 
 static void remove_folder(void)
 {
-    char command[128];
-
-    snprintf(command, sizeof command, "rm -rf %s", folder);
-    ck_assert_int_eq(system(command), 0);
+    fixture_folder_remove(folder);
 }
 
 static void must(pdag_status status)

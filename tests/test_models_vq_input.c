@@ -16,27 +16,17 @@
 
 #define VQVAE "vqvae/diffusion_pytorch_model.safetensors"
 
-static char folder[64];
+static char folder[FIXTURE_FOLDER_BYTES];
 
 static void make_folder(void)
 {
-    char source[FIXTURE_PATH_BYTES];
-    char command[2 * FIXTURE_PATH_BYTES];
-
-    strcpy(folder, "/tmp/pdag-vq-XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(folder));
-    fixture_path("ldm-odd", source);
-    snprintf(command, sizeof command, "cp -R %s/. %s && chmod -R u+w %s", source,
-             folder, folder);
-    ck_assert_int_eq(system(command), 0);
+    fixture_folder(folder);
+    fixture_copy("ldm-odd", folder);
 }
 
 static void remove_folder(void)
 {
-    char command[128];
-
-    snprintf(command, sizeof command, "rm -rf %s", folder);
-    ck_assert_int_eq(system(command), 0);
+    fixture_folder_remove(folder);
 }
 
 static void run(const char *command)
@@ -76,24 +66,6 @@ static void write_file(const char *name, const unsigned char *bytes, size_t n)
     ck_assert_ptr_nonnull(file);
     ck_assert_uint_eq(fwrite(bytes, 1, n, file), n);
     fclose(file);
-}
-
-/* value NULL: the key is taken out. */
-static void change(const char *name, const char *key, const char *value)
-{
-    char path[256];
-    json_t *root;
-
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    root = json_load_file(path, 0, NULL);
-    ck_assert_ptr_nonnull(root);
-    if (value == NULL)
-        json_object_del(root, key);
-    else
-        json_object_set_new(root, key,
-                            json_loads(value, JSON_DECODE_ANY, NULL));
-    ck_assert_int_eq(json_dump_file(root, path, 0), 0);
-    json_decref(root);
 }
 
 static void refused(pdag_status status, const char *text)
@@ -143,7 +115,7 @@ START_TEST(bad_config)
 {
     const config_case *c = &config_cases[_i];
 
-    change("vqvae/config.json", c->key, c->value);
+    fixture_change(folder, "vqvae/config.json", c->key, c->value);
     refused(c->status, c->text);
 }
 END_TEST
@@ -152,11 +124,11 @@ START_TEST(harmless_config)
 {
     pdag_pipeline_info info;
 
-    change("vqvae/config.json", "lookup_from_codebook", "true");
-    change("vqvae/config.json", "force_upcast", "true");
-    change("vqvae/config.json", "norm_type", "\"group\"");
-    change("vqvae/config.json", "vq_embed_dim", "null");
-    change("vqvae/config.json", "colour", "\"red\"");
+    fixture_change(folder, "vqvae/config.json", "lookup_from_codebook", "true");
+    fixture_change(folder, "vqvae/config.json", "force_upcast", "true");
+    fixture_change(folder, "vqvae/config.json", "norm_type", "\"group\"");
+    fixture_change(folder, "vqvae/config.json", "vq_embed_dim", "null");
+    fixture_change(folder, "vqvae/config.json", "colour", "\"red\"");
     ck_assert_msg(pdag_pipeline_inspect(folder, &info) == PDAG_OK, "%s",
                   pdag_error_text());
     ck_assert_uint_eq(info.picture_height, 16);
@@ -166,13 +138,14 @@ END_TEST
 
 START_TEST(bad_index)
 {
-    change("model_index.json", "vqvae", NULL);
+    fixture_change(folder, "model_index.json", "vqvae", NULL);
     refused(PDAG_ERR_UNSUPPORTED, "vqvae: missing; a LDMPipeline needs it");
-    change("model_index.json", "vqvae", "[null,null]");
+    fixture_change(folder, "model_index.json", "vqvae", "[null,null]");
     refused(PDAG_ERR_UNSUPPORTED, "vqvae: missing");
-    change("model_index.json", "vqvae", "[\"diffusers\",\"AutoencoderTiny\"]");
+    fixture_change(folder, "model_index.json", "vqvae",
+                   "[\"diffusers\",\"AutoencoderTiny\"]");
     refused(PDAG_ERR_UNSUPPORTED, "AutoencoderTiny");
-    change("model_index.json", "vqvae", "\"VQModel\"");
+    fixture_change(folder, "model_index.json", "vqvae", "\"VQModel\"");
     refused(PDAG_ERR_FORMAT, "vqvae");
 }
 END_TEST
@@ -246,7 +219,7 @@ END_TEST
 START_TEST(parts_that_do_not_fit)
 {
     char unet[FIXTURE_PATH_BYTES];
-    char command[FIXTURE_PATH_BYTES + 256];
+    char command[FIXTURE_PATH_BYTES + 2 * FIXTURE_FOLDER_BYTES + 64];
 
     fixture_path("ddpm-heads/unet", unet);
     snprintf(command, sizeof command, "rm -r %s/unet && cp -R %s %s/unet", folder,
@@ -342,7 +315,7 @@ START_TEST(inspection)
     ck_assert_ptr_null(seen.parts[0].error);
     pdag_inspection_clear(&seen);
 
-    change("vqvae/config.json", "num_vq_embeddings", "50");
+    fixture_change(folder, "vqvae/config.json", "num_vq_embeddings", "50");
     ck_assert_int_eq(pdag_inspect(folder, &seen), PDAG_OK);
     ck_assert(!seen.runnable);
     ck_assert_uint_eq(seen.parts[1].findings.n_missing, 1);
