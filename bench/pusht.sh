@@ -8,7 +8,7 @@
 #
 # Parts:
 #   sequential  DDPM-100 and DDIM-50, step by step
-#   rounds      cut after 1, 2, 3, 5 and 8 network rounds: picard,
+#   rounds      cut after 1 to 10 network rounds: picard, order-k,
 #               triangular-anderson, secant, each from the noise and from the plan
 #               before; and DDIM with as many steps
 #   converged   the same solvers until they have converged
@@ -16,8 +16,8 @@
 #               as one batch
 #
 # Options: --job FILE, --csv FILE, --first-seed S, --kinds LIST (ddpm-100,ddim-50),
-# --counts LIST (1,2,3,5,8), --starts LIST (copies,trajectory), --methods LIST
-# (secant,triangular-anderson,picard,ddim; ddim: fewer steps, one after the other);
+# --counts LIST (1 to 10), --starts LIST (copies,trajectory), --methods LIST (secant,
+# triangular-anderson,picard,order-k,ddim; ddim: fewer steps, one after the other);
 # --table: print the rows there are as Markdown, and stop
 set -u
 
@@ -27,9 +27,9 @@ job=$top/examples/pusht.pb
 csv=$top/bench/results/pusht.csv
 parts=sequential,rounds,converged,latency
 kinds=ddpm-100,ddim-50
-counts=1,2,3,5,8
+counts=1,2,3,4,5,6,7,8,9,10
 starts=copies,trajectory
-methods=secant,triangular-anderson,picard,ddim
+methods=secant,triangular-anderson,picard,order-k,ddim
 episodes=20
 first=100000
 table=
