@@ -2,9 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "base/mem.h"
 #include "cli/cli.h"
 #include "cli/rollout.h"
 #include "cli/signals.h"
@@ -15,11 +13,15 @@
 
 /* Options. */
 
-enum { OPTION_EPISODES = PDAG_OPTION_OWN, OPTION_FIRST_SEED };
+enum { OPTION_EPISODES = PDAG_OPTION_OWN, OPTION_FIRST_SEED, OPTION_TRAJECTORY,
+       OPTION_ITERATES, OPTION_RESUME };
 
 static const struct option own_list[] = {
     {"episodes", required_argument, NULL, OPTION_EPISODES},
     {"first-seed", required_argument, NULL, OPTION_FIRST_SEED},
+    {"save-trajectory", no_argument, NULL, OPTION_TRAJECTORY},
+    {"save-iterates", no_argument, NULL, OPTION_ITERATES},
+    {"resume", no_argument, NULL, OPTION_RESUME},
     {NULL, 0, NULL, 0},
 };
 
@@ -50,13 +52,25 @@ static int take_option(void *user, int value, const char *argument)
     uint64_t number = 1;
     int status;
 
-    if (value == OPTION_EPISODES) {
+    switch (value) {
+    case OPTION_EPISODES:
         status = take_number("--episodes", argument, 1, MOST_EPISODES, &number);
         r->n_episodes = (size_t)number;
         return status;
+    case OPTION_TRAJECTORY:
+        r->save_trajectory = true;
+        return -1;
+    case OPTION_ITERATES:
+        r->save_iterates = true;
+        return -1;
+    case OPTION_RESUME:
+        r->resume = true;
+        return -1;
+    default:
+        r->has_first_seed = true;
+        return take_number("--first-seed", argument, 0, UINT64_MAX,
+                           &r->first_seed);
     }
-    r->has_first_seed = true;
-    return take_number("--first-seed", argument, 0, UINT64_MAX, &r->first_seed);
 }
 
 /* Episodes. */
@@ -79,53 +93,39 @@ static pdag_status run_all(pdag_rollout *r, pdag_session *session)
 
     while (status == PDAG_OK && r->n_done < r->n_episodes && !r->stopped) {
         status = pdag_rollout_episode(r, session);
-        if (status == PDAG_OK && !r->stopped)
-            say_episode(r);
+        if (status != PDAG_OK || r->stopped)
+            break;
+        if (r->n_done < r->n_episodes)
+            status = pdag_rollout_write(r, session, pdag_rollout_status(r));
+        say_episode(r); /* of which nothing can be lost any more */
     }
     return status;
 }
 
-/* Of a rollout before this one into the same folder, which had more episodes. */
-static void remove_older(const pdag_rollout *r)
+/* Also of a rollout that failed on its way. */
+static pdag_status end_files(pdag_rollout *r, const pdag_session *session,
+                             int exit_status)
 {
-    bool there = true;
-
-    for (size_t k = r->n_done; there; k++) {
-        char *path = pdag_xasprintf("%s/episode-%03zu.png",
-                                    r->setup.job->output, k);
-
-        there = unlink(path) == 0;
-        free(path);
-    }
-}
-
-static pdag_status write_report(pdag_rollout *r, const pdag_session *session,
-                                int exit_status)
-{
-    json_t *root = pdag_rollout_json(r, session, exit_status);
-    pdag_status status = pdag_output_json(&r->output, "rollout.json", root);
-
-    json_decref(root);
-    return status;
+    pdag_rollout_remove(r);
+    return pdag_rollout_write(r, session, exit_status);
 }
 
 /* With workers at hand. */
 static int work(pdag_rollout *r, pdag_session *session)
 {
     pdag_status status = run_all(r, session);
-    int exit_status = r->stopped                    ? PDAG_EXIT_STOPPED
-                      : r->n_converged < r->n_plans ? PDAG_EXIT_NOT_CONVERGED
-                                                    : PDAG_EXIT_OK;
+    int exit_status = pdag_rollout_status(r);
 
-    if (status == PDAG_OK) {
-        remove_older(r);
-        status = write_report(r, session, exit_status);
-    }
+    if (status == PDAG_OK)
+        status = end_files(r, session, exit_status);
     if (status == PDAG_OK && r->stopped)
         fprintf(stderr, "picard-dag: stopped by a signal after %zu of %zu "
-                "episodes\n", r->n_done, r->n_episodes);
+                "episodes; picard-dag rollout --resume goes on\n", r->n_done,
+                r->n_episodes);
     if (status != PDAG_OK) {
         exit_status = pdag_cli_fail(status);
+        if (r->begun)
+            end_files(r, session, exit_status);
         pdag_output_withdraw(&r->output); /* goes only where it is empty */
     }
     pdag_session_release(session, exit_status);
@@ -148,8 +148,10 @@ static int rollout_job(pdag_rollout *r, pdag_cli *cli)
     if (status == PDAG_OK)
         status = pdag_session_check(&r->setup, o->dedicated);
     if (status == PDAG_OK)
+        status = pdag_rollout_find(r);
+    if (status == PDAG_OK)
         status = pdag_output_open(&r->setup, "rollout", false, o->force,
-                                  PDAG_FOLDER_UNKNOWN, &r->output);
+                                  r->whose, &r->output);
     pdag_signals_install();
     if (status == PDAG_OK)
         status = pdag_session_open(cli, &r->setup, o->dedicated,
@@ -183,6 +185,9 @@ const pdag_command pdag_command_rollout = {
     .options =
         "    --episodes N           how many (1)\n"
         "    --first-seed S         of the first, the next S + 1 .. (the job's)\n"
+        "    --save-trajectory      also write every plan's trajectory\n"
+        "    --save-iterates        also write every plan's states of all rounds\n"
+        "    --resume               go on from the episodes in rollout.json there\n"
         "    --set FIELD=VALUE      override a field of the job (repeatable)\n"
         "    -o, --output DIR       folder for rollout.json and the pictures\n"
         "    --force                replace another job's results there\n"

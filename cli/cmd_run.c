@@ -120,15 +120,17 @@ static int take_option(void *user, int value, const char *argument)
 static pdag_status sample_done(void *user, const pdag_sample_result *result)
 {
     run_state *s = user;
-
+    char stem[64];
     pdag_status status;
 
     pdag_statistics_add(&s->statistics, result->index,
                         result->trajectory + result->n_rows * result->dim);
     status = pdag_output_sample(&s->output, result);
     if (status == PDAG_OK && s->iterates != NULL &&
-        result->stop != PDAG_STOPPED_STOPPED)
-        status = pdag_iterates_write(s->iterates, result->index);
+        result->stop != PDAG_STOPPED_STOPPED) {
+        snprintf(stem, sizeof stem, "sample-%03zu", result->index);
+        status = pdag_iterates_write(s->iterates, result->index, stem);
+    }
     return status;
 }
 

@@ -1,7 +1,6 @@
 #include "cli/iterates.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -82,12 +81,13 @@ pdag_status pdag_iterates_add(pdag_iterates *it, const pdag_round_state *round)
     return PDAG_OK;
 }
 
-pdag_status pdag_iterates_write(pdag_iterates *it, size_t sample)
+pdag_status pdag_iterates_write(pdag_iterates *it, size_t sample,
+                                const char *stem)
 {
     const pdag_setup *setup = it->setup;
     rounds *r = &it->sample[sample];
     size_t dims[PDAG_STATE_MAX_DIMS + 2] = {r->n, it->n_states};
-    char name[64];
+    char *name;
     void *bytes;
     size_t n_bytes;
     pdag_status status;
@@ -96,8 +96,9 @@ pdag_status pdag_iterates_write(pdag_iterates *it, size_t sample)
         dims[d + 2] = setup->state_dims[d];
     status = pdag_npy_encode(r->x, setup->n_state_dims + 2, dims, &bytes, &n_bytes);
     if (status == PDAG_OK) {
-        snprintf(name, sizeof name, "sample-%03zu.iterates.npy", sample);
+        name = pdag_xasprintf("%s.iterates.npy", stem);
         status = pdag_file_write(setup->job->output, name, bytes, n_bytes);
+        free(name);
         free(bytes);
     }
     free(r->x);

@@ -1,5 +1,6 @@
-/** cli/iterates.h: every round's states of a run, sample-000.iterates.npy: what a
- *  Picard-consistency model is trained on (run --save-iterates).
+/** cli/iterates.h: every round's states of a sample, or of a plan, as a file
+ *  sample-000.iterates.npy: what a Picard-consistency model is trained on
+ *  (--save-iterates of run and rollout).
  *
  *  float32, [rounds + 1, N + 1, ...state]: entry 0 is the first guess, entry k the
  *  states after round k, row i the state x_i; NaN where a row had not entered the
@@ -25,8 +26,10 @@ void pdag_iterates_close(pdag_iterates *iterates); /* NULL is allowed */
 pdag_status pdag_iterates_add(pdag_iterates *iterates,
                               const pdag_round_state *round);
 
-/** The sample has ended: write its file and forget it.  PDAG_ERR_IO. */
-pdag_status pdag_iterates_write(pdag_iterates *iterates, size_t sample);
+/** The sample has ended: write the job's output folder's `stem`.iterates.npy and
+ *  forget it.  PDAG_ERR_IO. */
+pdag_status pdag_iterates_write(pdag_iterates *iterates, size_t sample,
+                                const char *stem);
 
 #ifdef __cplusplus
 }

@@ -31,31 +31,57 @@ static void time_text(char text[32])
 
 /* The folder. */
 
+/* Whether `name` goes on with `prefix` and digits, which it is moved behind. */
+static bool take_number(const char **name, const char *prefix, size_t *out)
+{
+    size_t n = strlen(prefix);
+    size_t digits;
+
+    if (strncmp(*name, prefix, n) != 0)
+        return false;
+    digits = strspn(*name + n, "0123456789");
+    *out = (size_t)strtoull(*name + n, NULL, 10);
+    *name += n + digits;
+    return digits > 0;
+}
+
+static bool is_one_of(const char *name, const char *const *list)
+{
+    for (; *list != NULL; list++)
+        if (strcmp(name, *list) == 0)
+            return true;
+    return false;
+}
+
+bool pdag_output_of_episode(const char *name, size_t *episode_out)
+{
+    static const char *const endings[] = {".trajectory.npy", ".iterates.npy",
+                                          ".observations.npy", NULL};
+    size_t episode;
+    size_t plan;
+
+    if (!take_number(&name, "episode-", &episode))
+        return false;
+    if (strcmp(name, ".png") != 0 &&
+        !(take_number(&name, "-plan-", &plan) && is_one_of(name, endings)))
+        return false;
+    *episode_out = episode;
+    return true;
+}
+
 /* A command's own file, or "sample-", digits and one of our endings. */
 static bool is_ours(const char *name)
 {
     static const char *const files[] = {"run.json", "verify.json", "compare.csv",
                                         "compare-ends.csv", "compare.html",
                                         "compare.json", "trace.json",
-                                        "report.html", "rollout.json"};
+                                        "report.html", "rollout.json", NULL};
     static const char *const endings[] = {".png", ".npy", ".trajectory.npy",
-                                          ".iterates.npy"};
-    size_t digits;
+                                          ".iterates.npy", NULL};
+    size_t number;
 
-    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
-        if (strcmp(name, files[i]) == 0)
-            return true;
-    if (strncmp(name, "episode-", 8) == 0) {
-        digits = strspn(name + 8, "0123456789");
-        return digits > 0 && strcmp(name + 8 + digits, ".png") == 0;
-    }
-    if (strncmp(name, "sample-", 7) != 0)
-        return false;
-    digits = strspn(name + 7, "0123456789");
-    for (size_t i = 0; digits > 0 && i < sizeof endings / sizeof endings[0]; i++)
-        if (strcmp(name + 7 + digits, endings[i]) == 0)
-            return true;
-    return false;
+    return is_one_of(name, files) || pdag_output_of_episode(name, &number) ||
+           (take_number(&name, "sample-", &number) && is_one_of(name, endings));
 }
 
 /* Call `take` for every result in the folder, or only count them. */
@@ -89,10 +115,10 @@ static void leave_values(json_t *job)
     json_object_del(json_object_get(job, "model"), "delay_ms");
 }
 
-bool pdag_output_same_job(const pdag_job *a, const pdag_job *b)
+bool pdag_output_same_json(const json_t *a, const json_t *b)
 {
-    json_t *one = pdag_job_to_json(a);
-    json_t *other = pdag_job_to_json(b);
+    json_t *one = json_deep_copy(a);
+    json_t *other = json_deep_copy(b);
     bool same;
 
     leave_values(one);
@@ -103,19 +129,26 @@ bool pdag_output_same_job(const pdag_job *a, const pdag_job *b)
     return same;
 }
 
+bool pdag_output_same_job(const pdag_job *a, const pdag_job *b)
+{
+    json_t *one = pdag_job_to_json(a);
+    json_t *other = pdag_job_to_json(b);
+    bool same = pdag_output_same_json(one, other);
+
+    json_decref(one);
+    json_decref(other);
+    return same;
+}
+
 /* Whether this report is of the same job, apart from what changes no value. */
 static bool report_of_job(const char *path, const json_t *ours)
 {
     pdag_json there;
-    json_t *theirs;
     bool same;
 
     if (pdag_json_read(path, &there) != PDAG_OK)
         return false;
-    theirs = json_object_get(there.root, "job");
-    if (json_is_object(theirs))
-        leave_values(theirs);
-    same = json_equal(ours, theirs) == 1;
+    same = pdag_output_same_json(ours, json_object_get(there.root, "job"));
     pdag_json_clear(&there);
     return same;
 }
@@ -131,7 +164,6 @@ static bool same_job(const char *folder, const pdag_job *job)
     bool same = true;
     bool any = false;
 
-    leave_values(ours);
     for (size_t i = 0; i < sizeof reports / sizeof reports[0]; i++) {
         char *path = pdag_xasprintf("%s/%s", folder, reports[i]);
 

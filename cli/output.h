@@ -1,6 +1,6 @@
 /** cli/output.h: what a command leaves in its output folder (contract.md sections
  *  2 and 3): sample-000.png, sample-000.npy, sample-000.trajectory.npy and
- *  run.json of a run; verify.json; compare.csv, .html and .json. */
+ *  run.json of a run; verify.json; compare.csv, .html and .json; rollout.json. */
 #ifndef PDAG_CLI_OUTPUT_H
 #define PDAG_CLI_OUTPUT_H
 
@@ -38,6 +38,13 @@ typedef struct pdag_output {
 /** Whether two resolved jobs have the same results: all fields but `output`,
  *  `policy` and `model.delay_ms` are the same. */
 bool pdag_output_same_job(const pdag_job *a, const pdag_job *b);
+/** The same of the `job` of two reports; false where one is none. */
+bool pdag_output_same_json(const json_t *a, const json_t *b);
+
+/** Whether a file of this name is one of an episode of rollout: episode-000.png, or
+ *  of one of its plans, episode-000-plan-000.trajectory.npy and the like; and of
+ *  which episode. */
+bool pdag_output_of_episode(const char *name, size_t *episode_out);
 
 /** Whose the checkpoint in a folder is, which says whose the results there are. */
 typedef enum pdag_folder {

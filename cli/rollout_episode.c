@@ -65,6 +65,15 @@ static pdag_status allocate_floats(size_t n, const char *what, float **out)
     return status;
 }
 
+static pdag_status allocate_trajectory(pdag_rollout *r)
+{
+    size_t floats;
+
+    if (!pdag_mul_size(r->setup.transition->n_rows + 1, r->setup.dim, &floats))
+        return pdag_error(PDAG_ERR_NOMEM, "--save-trajectory: too many steps");
+    return allocate_floats(floats, "trajectory", &r->trajectory);
+}
+
 pdag_status pdag_rollout_prepare(pdag_rollout *r)
 {
     const pdag_pipeline_info *info = &r->setup.info;
@@ -90,6 +99,10 @@ pdag_status pdag_rollout_prepare(pdag_rollout *r)
         status = allocate_floats(2 * info->dim, "plan", &r->guess);
     if (status == PDAG_OK && r->setup.warm_start)
         status = allocate_floats(info->dim, "plan", &r->final);
+    if (status == PDAG_OK && r->save_trajectory)
+        status = allocate_trajectory(r);
+    if (r->save_iterates)
+        r->iterates = pdag_iterates_open(&r->setup);
     return status;
 }
 
@@ -99,6 +112,9 @@ void pdag_rollout_clear(pdag_rollout *r)
     free(r->plan);
     free(r->guess);
     free(r->final);
+    free(r->trajectory);
+    pdag_iterates_close(r->iterates);
+    json_decref(r->before);
     free(r->episode);
     free(r->latency);
     pdag_environment_close(r->env);
@@ -155,6 +171,9 @@ static pdag_status plan_done(void *user, const pdag_sample_result *result)
     if (r->final != NULL)
         memcpy(r->final, result->trajectory + result->n_rows * result->dim,
                result->dim * sizeof *r->final);
+    if (r->trajectory != NULL)
+        memcpy(r->trajectory, result->trajectory,
+               (result->n_rows + 1) * result->dim * sizeof *r->trajectory);
     r->rounds = result->rounds;
     r->evaluations = result->evaluations;
     r->converged = result->stop == PDAG_STOPPED_CONVERGED ||
@@ -162,14 +181,19 @@ static pdag_status plan_done(void *user, const pdag_sample_result *result)
     return PDAG_OK;
 }
 
-static pdag_status make_plan(pdag_rollout *r, pdag_session *session,
-                             pdag_episode *e)
+static pdag_status keep_states(void *user, const pdag_round_state *round)
+{
+    pdag_rollout *r = user;
+
+    return pdag_iterates_add(r->iterates, round);
+}
+
+static pdag_status sample_plan(pdag_rollout *r, pdag_session *session,
+                               const pdag_episode *e)
 {
     char gaussian[] = "gaussian";
     pdag_job job = *r->setup.job;
     pdag_run_setup run;
-    double began;
-    pdag_status status;
 
     pdag_setup_run(&r->setup, &run);
     job.seed = e->seed * PDAG_ROLLOUT_SEED_FACTOR + e->plans;
@@ -182,19 +206,43 @@ static pdag_status make_plan(pdag_rollout *r, pdag_session *session,
     run.picture_floats = r->setup.dim;
     run.sink.user = r;
     run.sink.sample_done = plan_done;
-    began = pdag_seconds();
-    status = pdag_session_run(session, &run);
+    if (r->iterates != NULL) {
+        run.sink.sample_begun = keep_states;
+        run.sink.round_done = keep_states;
+    }
+    return pdag_session_run(session, &run);
+}
+
+/* Before the first file of this start. */
+static pdag_status begin_files(pdag_rollout *r, const pdag_session *session)
+{
+    if (r->begun)
+        return PDAG_OK;
+    r->begun = true;
+    pdag_rollout_remove(r);
+    return pdag_rollout_write(r, session, pdag_rollout_status(r));
+}
+
+static pdag_status make_plan(pdag_rollout *r, pdag_session *session,
+                             pdag_episode *e)
+{
+    double began = pdag_seconds();
+    pdag_status status = sample_plan(r, session, e);
+
     if (status != PDAG_OK)
         return status;
     if (r->guess != NULL)
         expect(r, e->plans == 0);
-    r->latency = pdag_xgrow(r->latency, r->n_plans, sizeof *r->latency);
-    r->latency[r->n_plans++] = pdag_seconds() - began;
-    r->n_converged += r->converged;
+    r->latency = pdag_xgrow(r->latency, r->n_timed, sizeof *r->latency);
+    r->latency[r->n_timed++] = pdag_seconds() - began;
+    status = begin_files(r, session);
+    if (status == PDAG_OK)
+        status = pdag_rollout_keep_plan(r, e->plans);
     e->plans++;
+    e->n_converged += r->converged;
     e->rounds += r->rounds;
     e->evaluations += r->evaluations;
-    return PDAG_OK;
+    return status;
 }
 
 /* One episode. */

@@ -44,6 +44,80 @@ expect 0 "$PICARD_DAG" rollout "$job" $small --first-seed 8 -q -o "$out/second"
 cmp "$out/one/episode-001.png" "$out/second/episode-000.png" ||
     complain "episode 8 depends on the one before it"
 
+# What a plan was: its trajectory and rounds as those of `run`, whose first episode
+# and noise have the same seed where that is 0; and what it saw.
+there() { # folder, pattern: whether a file there fits it
+    for file in "$out/$1/"$2; do
+        [ -e "$file" ] && return 0
+    done
+    return 1
+}
+
+floats() { # file: its numbers
+    tail -c +129 "$1"
+}
+
+shape() { # file, shape
+    head -c 128 "$out/$1" | grep -aq "'<f4', .*'shape': ($2)" ||
+        complain "$1: not ($2): $(head -c 128 "$out/$1" | tail -c +11)"
+}
+
+# shellcheck disable=SC2086
+{
+    expect 0 "$PICARD_DAG" rollout "$job" $small --episodes 2 --first-seed 0 -q \
+        -o "$out/plain"
+    expect 0 "$PICARD_DAG" rollout "$job" $small --episodes 2 --first-seed 0 -q \
+        --save-trajectory --save-iterates -o "$out/kept"
+    expect 0 "$PICARD_DAG" run "$job" $small --set seed=0 -q --save-trajectory \
+        --save-iterates -o "$out/run"
+}
+there plain "*plan*" && complain "plans are kept unasked"
+[ "$(episodes plain)" = "$(episodes kept)" ] || complain "other episodes when kept"
+for plan in 000 001; do
+    stem=kept/episode-001-plan-$plan
+    for file in trajectory iterates observations; do
+        [ -s "$out/$stem.$file.npy" ] || complain "no $stem.$file.npy"
+    done
+    shape $stem.trajectory.npy "13, 16, 2"
+    shape $stem.iterates.npy "[0-9]*, 13, 16, 2"
+    shape $stem.observations.npy "2, 20"
+    floats "$out/$stem.trajectory.npy" > "$out/trajectory"
+    floats "$out/$stem.iterates.npy" | tail -c $((13 * 16 * 2 * 4)) |
+        cmp - "$out/trajectory" || complain "$stem: ends elsewhere"
+    floats "$out/$stem.observations.npy" > "$out/seen"
+    head -c 80 "$out/seen" > "$out/before"
+    tail -c 80 "$out/seen" | cmp -s - "$out/before" && still=000 || still=001
+    [ "$still" = $plan ] || complain "$stem: observations"
+done
+for file in trajectory iterates; do
+    cmp "$out/run/sample-000.$file.npy" \
+        "$out/kept/episode-000-plan-000.$file.npy" ||
+        complain "$file: not that of the same plan by run"
+done
+for episode in 0 1; do
+    plans=$(sed -n 's/^ *"plans": \([0-9]*\),$/\1/p' "$out/kept/rollout.json" |
+        sed -n $((episode + 1))p)
+    for file in trajectory iterates observations; do
+        n=0
+        for there in "$out/kept/episode-00$episode-plan-"*."$file.npy"; do
+            [ -s "$there" ] && n=$((n + 1))
+        done
+        [ "$n" = "$plans" ] || complain "episode $episode: $n of $plans plans: $file"
+    done
+done
+
+# The rounds of the kept plans are those that rollout.json tells of.
+rounds=0
+for file in "$out/kept/"episode-000-plan-*.iterates.npy; do
+    n=$(head -c 128 "$file" | tail -c +11 |
+        sed -n "s/.*'shape': (\([0-9]*\),.*/\1/p")
+    rounds=$((rounds + n - 1))
+done
+awk -v rounds=$rounds '
+    /"plans":/ && !plans { plans = $2 + 0 }
+    /"rounds_mean":/ && !mean { mean = $2 + 0 }
+    END { exit !(rounds > 0 && int(mean * plans + 0.5) == rounds) }
+    ' "$out/kept/rollout.json" || complain "$rounds rounds in the iterates"
 if [ -n "${MPIEXEC:-}" ]; then
     for ranks in 1 3; do
         # shellcheck disable=SC2086
@@ -68,6 +142,12 @@ cp -r "$out/one" "$out/again"
 expect 0 "$PICARD_DAG" rollout "$job" $small --set seed=4294967303 --first-seed 7 \
     --force -q -o "$out/again"
 [ -e "$out/again/episode-001.png" ] && complain "an older episode stays"
+
+# The same job again, without its plans and with fewer episodes: theirs do not stay.
+# shellcheck disable=SC2086
+expect 0 "$PICARD_DAG" rollout "$job" $small --first-seed 0 -q -o "$out/kept"
+{ there kept "*plan*" || there kept "episode-001*"; } &&
+    complain "files of the rollout before stay"
 cmp "$out/one/episode-000.png" "$out/again/episode-000.png" ||
     complain "the job's seed in spite of --first-seed"
 
