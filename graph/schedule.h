@@ -82,7 +82,9 @@ typedef enum pdag_spacing {
 typedef enum pdag_variance {
     PDAG_VARIANCE_FIXED_SMALL,
     PDAG_VARIANCE_FIXED_LARGE,
-    PDAG_VARIANCE_FIXED_SMALL_LOG /* as diffusers: std = exp(0.5 log var) */
+    PDAG_VARIANCE_FIXED_SMALL_LOG, /* as diffusers: std = exp(0.5 log var) */
+    PDAG_VARIANCE_OTHER /* fixed_large_log, learned, learned_range: no sampler
+                           here has them, one of the others must replace it */
 } pdag_variance;
 
 /** How the noise levels are spread. */

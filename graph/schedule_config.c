@@ -28,8 +28,14 @@ static const char *const euler_predictions[] = {
     "epsilon", "sample", "v_prediction", "original_sample", NULL};
 static const char *const spacing_names[] = {"leading", "trailing", "linspace",
                                             NULL};
-static const char *const variance_names[] = {"fixed_small", "fixed_large",
-                                             "fixed_small_log", NULL};
+/* In the enumeration's order; the last three are PDAG_VARIANCE_OTHER. */
+static const char *const variance_names[] = {"fixed_small",
+                                             "fixed_large",
+                                             "fixed_small_log",
+                                             "fixed_large_log",
+                                             "learned",
+                                             "learned_range",
+                                             NULL};
 /* The last three are older schedulers' words, which diffusers reads as the
    first. */
 static const char *const solver_names[] = {"midpoint", "heun", "logrho",
@@ -292,7 +298,8 @@ static pdag_status get_sampling(const pdag_json *json,
     if ((status = pdag_json_choice(json, "variance_type", variance_names,
                                    config->variance, &choice)) != PDAG_OK)
         return status;
-    config->variance = (pdag_variance)choice;
+    config->variance = choice < PDAG_VARIANCE_OTHER ? (pdag_variance)choice
+                                                    : PDAG_VARIANCE_OTHER;
     return PDAG_OK;
 }
 

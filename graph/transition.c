@@ -171,6 +171,14 @@ pdag_status pdag_transition_create(const char *kind,
     if (!(eta >= 0) || !(eta <= 1))
         return pdag_error(PDAG_ERR_ARG, "sampler.eta: %g: expected 0 to 1",
                           eta);
+    if ((of->takes & PDAG_TAKES_VARIANCE) != 0 &&
+        config->variance == PDAG_VARIANCE_OTHER)
+        return pdag_error(PDAG_ERR_UNSUPPORTED,
+                          "scheduler_config.json: variance_type: "
+                          "fixed_large_log, learned and learned_range are not "
+                          "available with sampler.kind %s (sampler.variance "
+                          "chooses another, such as fixed_small)",
+                          kind);
     assert(of->order <= PDAG_MAX_TERMS);
     tr = allocate(of, config, schedule->n_rows, dim);
     tr->initial_sigma = schedule->initial_sigma;

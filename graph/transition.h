@@ -83,8 +83,9 @@ typedef struct pdag_transition {
 const char *pdag_transition_kind(size_t index);
 
 /** kind: sampler.kind.  eta: 0..1, used by ddim only.  PDAG_ERR_UNSUPPORTED for
- *  another kind and for a step that the schedule leaves undefined, such as
- *  epsilon prediction where alpha-bar is 0; PDAG_ERR_ARG for eta. */
+ *  another kind, for PDAG_VARIANCE_OTHER where the kind takes a variance, and for
+ *  a step that the schedule leaves undefined, such as epsilon prediction where
+ *  alpha-bar is 0; PDAG_ERR_ARG for eta. */
 pdag_status pdag_transition_create(const char *kind,
                                    const pdag_schedule_config *config,
                                    const pdag_schedule *schedule, double eta,

@@ -135,21 +135,10 @@ static pdag_status decode(pdag_autoencoder *base, size_t height, size_t width,
                           const float *latent, float *picture_out)
 {
     autoencoder_kl *vae = (autoencoder_kl *)base;
-    const pdag_backend_ops *ops = vae->be->ops;
-    size_t channels = vae->config.latent_channels;
-    pdag_pass pass;
-    pdag_map h;
 
-    pdag_pass_begin(&pass, &vae->ws, 1);
-    PDAG_TRY(pdag_take_map(&pass, height, width, channels, &h));
-    PDAG_TRY(ops->upload_planes(vae->be, 1, channels, height * width, latent,
-                                h.buf));
-    if (vae->has_post_quant)
-        PDAG_TRY(pdag_run_pointwise(&pass, &vae->post_quant, &h));
-    PDAG_TRY(pdag_run_decoder(&pass, &vae->decoder, &h));
-    PDAG_TRY(
-        ops->download_planes(vae->be, 1, h.c, h.h * h.w, h.buf, picture_out));
-    return ops->sync(vae->be);
+    return pdag_decode_latent(
+        &vae->ws, vae->has_post_quant ? &vae->post_quant : NULL, &vae->decoder,
+        vae->config.latent_channels, height, width, latent, picture_out);
 }
 
 /* The moments [2 latent_channels][h][w] of a picture; *moments_out: free(). */

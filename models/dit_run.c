@@ -49,18 +49,6 @@ static pdag_status run_gate(pdag_pass *pass, const pdag_dit_config *c,
                                     c->width, &by, y, h, h);
 }
 
-/* `count` elements of a buffer from element `offset` on. */
-static pdag_buf piece(const pdag_backend *be, const pdag_buf *buf,
-                      size_t offset, size_t count)
-{
-    pdag_buf part = *buf;
-
-    part.ptr = (char *)buf->ptr + offset * be->act_size;
-    part.bytes = count * be->act_size;
-    part.owned = false;
-    return part;
-}
-
 /* What leads block `index`: silu(time + label) [rows][width], from pass->time, laid
    out as d->lead. */
 static pdag_status run_embedding(pdag_pass *pass, const pdag_dit *d,
@@ -69,9 +57,9 @@ static pdag_status run_embedding(pdag_pass *pass, const pdag_dit *d,
     const pdag_dit_block *block = &d->blocks[index];
     size_t count = pass->rows * d->config.width;
     size_t n_sinusoids = pass->rows * PDAG_DIT_TIME_CHANNELS;
-    pdag_buf sinusoids = piece(pass->be, pass->time, 0, n_sinusoids);
+    pdag_buf sinusoids = pdag_piece(pass->be, pass->time, 0, n_sinusoids);
     pdag_buf label =
-        piece(pass->be, pass->time, n_sinusoids + index * count, count);
+        pdag_piece(pass->be, pass->time, n_sinusoids + index * count, count);
     pdag_buf *hidden;
 
     PDAG_TRY(pdag_take(pass, d->config.width, &hidden));
@@ -151,7 +139,7 @@ static pdag_status run_patches(pdag_pass *pass, const pdag_dit *d,
     PDAG_TRY(pdag_run_linear(pass, &d->embed, pass->rows * tokens, patches,
                              PDAG_ACT_NONE, NULL, h));
     for (size_t r = 0; r < pass->rows; r++) {
-        pdag_buf row = piece(pass->be, h, r * count, count);
+        pdag_buf row = pdag_piece(pass->be, h, r * count, count);
 
         PDAG_TRY(
             pass->be->ops->add(pass->be, count, &row, &d->positions, &row));

@@ -243,8 +243,8 @@ pdag_status pdag_run_encoder(pdag_pass *pass, const pdag_half *half,
     return run_out(pass, half, h);
 }
 
-pdag_status pdag_run_decoder(pdag_pass *pass, const pdag_half *half,
-                             pdag_map *h)
+static pdag_status run_decoder(pdag_pass *pass, const pdag_half *half,
+                               pdag_map *h)
 {
     PDAG_TRY(run_in(pass, half, h));
     PDAG_TRY(run_mid(pass, half, h));
@@ -263,4 +263,25 @@ pdag_status pdag_run_pointwise(pdag_pass *pass, const pdag_linear *linear,
                              NULL, next.buf));
     replace(pass, h, next);
     return PDAG_OK;
+}
+
+pdag_status pdag_decode_latent(pdag_workspace *ws, const pdag_linear *before,
+                               const pdag_half *decoder, size_t channels,
+                               size_t height, size_t width, const float *latent,
+                               float *picture_out)
+{
+    const pdag_backend_ops *ops = ws->be->ops;
+    pdag_pass pass;
+    pdag_map h;
+
+    pdag_pass_begin(&pass, ws, 1);
+    PDAG_TRY(pdag_take_map(&pass, height, width, channels, &h));
+    PDAG_TRY(
+        ops->upload_planes(ws->be, 1, channels, height * width, latent, h.buf));
+    if (before != NULL)
+        PDAG_TRY(pdag_run_pointwise(&pass, before, &h));
+    PDAG_TRY(run_decoder(&pass, decoder, &h));
+    PDAG_TRY(
+        ops->download_planes(ws->be, 1, h.c, h.h * h.w, h.buf, picture_out));
+    return ops->sync(ws->be);
 }

@@ -59,11 +59,17 @@ pdag_status pdag_build_decoder(pdag_builder *b, const pdag_half_config *config,
 /** h is replaced by what becomes of it. */
 pdag_status pdag_run_encoder(pdag_pass *pass, const pdag_half *half,
                              pdag_map *h);
-pdag_status pdag_run_decoder(pdag_pass *pass, const pdag_half *half,
-                             pdag_map *h);
 /** A 1x1 convolution. */
 pdag_status pdag_run_pointwise(pdag_pass *pass, const pdag_linear *linear,
                                pdag_map *h);
+
+/** A whole pass: latent [channels][height][width] through `before`, a 1x1
+ *  convolution or NULL, and the decoder to picture_out [out_channels][..][..]; both
+ *  on the host. */
+pdag_status pdag_decode_latent(pdag_workspace *ws, const pdag_linear *before,
+                               const pdag_half *decoder, size_t channels,
+                               size_t height, size_t width, const float *latent,
+                               float *picture_out);
 
 #ifdef __cplusplus
 }

@@ -177,6 +177,10 @@ void pdag_pass_keep_only(pdag_pass *pass, const pdag_buf *a, const pdag_buf *b);
 pdag_status pdag_take(pdag_pass *pass, size_t elements, pdag_buf **buf_out);
 void pdag_give(pdag_pass *pass, pdag_buf *buf); /* NULL is allowed */
 
+/** `count` activations of a buffer, which keeps them, from number `offset` on. */
+pdag_buf pdag_piece(const pdag_backend *be, const pdag_buf *buf, size_t offset,
+                    size_t count);
+
 /** Activations [rows][h][w][c]. */
 typedef struct pdag_map {
     pdag_buf *buf;

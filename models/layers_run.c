@@ -107,6 +107,17 @@ void pdag_give(pdag_pass *pass, pdag_buf *buf)
     PDAG_ASSERT(!"a buffer of this workspace");
 }
 
+pdag_buf pdag_piece(const pdag_backend *be, const pdag_buf *buf, size_t offset,
+                    size_t count)
+{
+    pdag_buf part = *buf;
+
+    part.ptr = (char *)buf->ptr + offset * be->act_size;
+    part.bytes = count * be->act_size;
+    part.owned = false;
+    return part;
+}
+
 pdag_status pdag_take_map(pdag_pass *pass, size_t h, size_t w, size_t c,
                           pdag_map *map_out)
 {

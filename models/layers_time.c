@@ -101,18 +101,6 @@ static pdag_status reserve_staging(pdag_time *time, size_t count)
     return PDAG_OK;
 }
 
-/* A piece of a buffer as a buffer of its own; offset and count in elements. */
-static pdag_buf piece(const pdag_backend *be, const pdag_buf *buf,
-                      size_t offset, size_t count)
-{
-    pdag_buf part = *buf;
-
-    part.ptr = (char *)buf->ptr + offset * be->act_size;
-    part.bytes = count * be->act_size;
-    part.owned = false;
-    return part;
-}
-
 /* All projections of one timestep: out [total], host. */
 static pdag_status project(pdag_pass *pass, pdag_time *time, float t,
                            float *out)
@@ -136,7 +124,7 @@ static pdag_status project(pdag_pass *pass, pdag_time *time, float t,
                              NULL, embedding));
     for (size_t i = 0; i < time->n_projections; i++) {
         size_t width = time->projections[i].out;
-        pdag_buf part = piece(pass->be, all, offset, width);
+        pdag_buf part = pdag_piece(pass->be, all, offset, width);
 
         PDAG_TRY(pdag_run_linear(pass, &time->projections[i], 1, embedding,
                                  PDAG_ACT_NONE, NULL, &part));
@@ -214,6 +202,6 @@ pdag_status pdag_time_gather_with(pdag_pass *pass, pdag_time *time,
 
 pdag_buf pdag_time_view(const pdag_pass *pass, const pdag_time_slot *slot)
 {
-    return piece(pass->be, pass->time, pass->rows * slot->offset,
+    return pdag_piece(pass->be, pass->time, pass->rows * slot->offset,
                  pass->rows * slot->width);
 }

@@ -184,22 +184,29 @@ static pdag_status find_text_parts(const pdag_json *index, const char *path,
     return PDAG_OK;
 }
 
-/* Parts of other kinds, such as the safety checker. */
+static bool is_used(const pdag_layout *layout, const char *part)
+{
+    const char *const used[] = {
+        "scheduler", layout->network_name, layout->vae_name,
+        layout->text_encoder != NULL ? "text_encoder" : NULL,
+        layout->tokenizer != NULL ? "tokenizer" : NULL};
+
+    for (size_t i = 0; i < sizeof used / sizeof used[0]; i++)
+        if (used[i] != NULL && strcmp(part, used[i]) == 0)
+            return true;
+    return false;
+}
+
+/* Parts that this pipeline has no use for: the safety checker, an autoencoder
+   beside a network of pixels. */
 static void note_ignored(const pdag_json *index, pdag_layout *layout)
 {
-    static const char *const used[] = {"unet",         "transformer", "vae",
-                                       "vqvae",        "text_encoder",
-                                       "tokenizer",    "scheduler"};
     const char *key;
     json_t *value;
 
     json_object_foreach(index->root, key, value)
     {
-        bool known = !json_is_string(json_array_get(value, 1));
-
-        for (size_t i = 0; i < sizeof used / sizeof used[0]; i++)
-            known = known || strcmp(used[i], key) == 0;
-        if (known)
+        if (!json_is_string(json_array_get(value, 1)) || is_used(layout, key))
             continue;
         layout->ignored = pdag_xgrow(layout->ignored, layout->n_ignored,
                                      sizeof *layout->ignored);

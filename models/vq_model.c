@@ -15,7 +15,6 @@
 typedef struct vq_model {
     pdag_autoencoder base;
     pdag_half_config config;
-    pdag_backend *be; /* borrowed */
     pdag_weight_list weights;
     pdag_workspace ws;
     pdag_half encoder, decoder;
@@ -132,7 +131,6 @@ static pdag_status load(pdag_builder *b, bool encoder, pdag_autoencoder **out)
 
     (void)encoder;
     vq->base.ops = &pdag_autoencoder_class_vq;
-    vq->be = b->be;
     vq->weights.be = b->be;
     vq->ws.be = b->be;
     b->list = &vq->weights;
@@ -184,24 +182,6 @@ static void look_up(const vq_model *vq, size_t positions, const float *latent,
     }
 }
 
-static pdag_status run(vq_model *vq, size_t height, size_t width,
-                       const float *quantized, float *picture_out)
-{
-    const pdag_backend_ops *ops = vq->be->ops;
-    pdag_pass pass;
-    pdag_map h;
-
-    pdag_pass_begin(&pass, &vq->ws, 1);
-    PDAG_TRY(pdag_take_map(&pass, height, width, vq->code_dim, &h));
-    PDAG_TRY(ops->upload_planes(vq->be, 1, vq->code_dim, height * width,
-                                quantized, h.buf));
-    PDAG_TRY(pdag_run_pointwise(&pass, &vq->post_quant, &h));
-    PDAG_TRY(pdag_run_decoder(&pass, &vq->decoder, &h));
-    PDAG_TRY(
-        ops->download_planes(vq->be, 1, h.c, h.h * h.w, h.buf, picture_out));
-    return ops->sync(vq->be);
-}
-
 static pdag_status decode(pdag_autoencoder *base, size_t height, size_t width,
                           const float *latent, float *picture_out)
 {
@@ -212,7 +192,9 @@ static pdag_status decode(pdag_autoencoder *base, size_t height, size_t width,
     PDAG_TRY(pdag_alloc_tensor(vq->code_dim * height * width, sizeof(float),
                                "codes of a latent", &quantized));
     look_up(vq, height * width, latent, quantized);
-    status = run(vq, height, width, quantized, picture_out);
+    status = pdag_decode_latent(&vq->ws, &vq->post_quant, &vq->decoder,
+                                vq->code_dim, height, width, quantized,
+                                picture_out);
     free(quantized);
     return status;
 }

@@ -218,37 +218,33 @@ static pdag_status open_files(pdag_weights *weights, const char *dir,
     return status;
 }
 
+/* The end of an opening that went so far with `status`. */
+static pdag_status finish(pdag_weights *weights, pdag_status status,
+                          pdag_weights **weights_out)
+{
+    if (status == PDAG_OK)
+        status = merge(weights);
+    if (status == PDAG_OK)
+        *weights_out = weights;
+    else
+        pdag_weights_close(weights);
+    return status;
+}
+
 pdag_status pdag_weights_open(const char *dir, const char *base,
                               pdag_weights **weights_out)
 {
     pdag_weights *weights = pdag_xcalloc(1, sizeof *weights);
-    pdag_status status = open_files(weights, dir, base);
 
-    if (status == PDAG_OK)
-        status = merge(weights);
-    if (status != PDAG_OK) {
-        pdag_weights_close(weights);
-        return status;
-    }
-    *weights_out = weights;
-    return PDAG_OK;
+    return finish(weights, open_files(weights, dir, base), weights_out);
 }
 
 pdag_status pdag_weights_open_file(const char *path, pdag_weights **weights_out)
 {
     pdag_weights *weights = pdag_xcalloc(1, sizeof *weights);
-    pdag_status status;
 
     weights->path = pdag_xstrdup(path);
-    status = open_plain(weights, path);
-    if (status == PDAG_OK)
-        status = merge(weights);
-    if (status != PDAG_OK) {
-        pdag_weights_close(weights);
-        return status;
-    }
-    *weights_out = weights;
-    return PDAG_OK;
+    return finish(weights, open_plain(weights, path), weights_out);
 }
 
 static entry *find_exact(pdag_weights *weights, const char *name)

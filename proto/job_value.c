@@ -117,6 +117,16 @@ static pdag_status misfit(const pdag_job_field *field, const char *value)
     return PDAG_ERR_ARG;
 }
 
+static pdag_status check_utf8(const pdag_job_field *field, const char *text)
+{
+    char shown[SHOWN_BYTES];
+
+    if (pdag_job_is_utf8(text, strlen(text)))
+        return PDAG_OK;
+    return pdag_error(PDAG_ERR_ARG, "%s: %s: the text is not UTF-8",
+                      field->name, pdag_job_shown(text, shown));
+}
+
 static void mark_present(pdag_job *job, const pdag_job_field *field)
 {
     bool *present = pdag_job_presence(job, field);
@@ -145,8 +155,8 @@ pdag_status pdag_job_put_text(pdag_job *job, const pdag_job_field *field,
     pdag_text_list *list;
     pdag_status status;
 
-    if (!pdag_job_is_utf8(text, strlen(text)))
-        return misfit(field, text);
+    if ((status = check_utf8(field, text)) != PDAG_OK)
+        return status;
     switch (field->kind) {
     case PDAG_JOB_PATH:
         if (text[0] == '\0')
@@ -255,8 +265,8 @@ pdag_status pdag_job_put_lora(pdag_job *job, const pdag_job_field *field,
         return status;
     if (path[0] == '\0')
         return pdag_error(PDAG_ERR_ARG, "%s: the path is empty", field->name);
-    if (!pdag_job_is_utf8(path, strlen(path)))
-        return misfit(field, path);
+    if ((status = check_utf8(field, path)) != PDAG_OK)
+        return status;
     if (!in_range(field, scale))
         return misfit_real(field, scale);
     job->model.lora = pdag_xgrow(job->model.lora, job->model.n_lora,
@@ -336,11 +346,10 @@ static pdag_status put_class_name(pdag_job *job, const pdag_job_field *field,
 {
     pdag_number_list *list = place(job, field);
     pdag_text_list *names = &job->class_name;
-    pdag_status status;
+    pdag_status status = check_utf8(field, text);
 
-    if (!pdag_job_is_utf8(text, strlen(text)))
-        return misfit(field, text);
-    status = check_room(field, list->n);
+    if (status == PDAG_OK)
+        status = check_room(field, list->n);
     if (status != PDAG_OK)
         return status;
     list->item = pdag_xgrow(list->item, list->n, sizeof *list->item);

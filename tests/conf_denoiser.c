@@ -12,19 +12,12 @@
 
 #define ROWS 3
 
-static pdag_backend *backends[FIXTURE_MAX_BACKENDS];
-static size_t n_backends;
 static pdag_backend *be; /* the first: what is under test is not the backend */
 
 /* A variant and how it is made; `inner` is NULL but for guidance. */
 typedef struct subject {
     pdag_denoiser *model, *inner;
 } subject;
-
-static void must(pdag_status status)
-{
-    ck_assert_msg(status == PDAG_OK, "%s", pdag_error_text());
-}
 
 static pdag_denoiser *load(const char *folder, size_t tokens)
 {
@@ -115,14 +108,8 @@ static const pdag_condition *rows[ROWS];
 
 static void set_up(void)
 {
-    n_backends = fixture_backends(backends);
+    open_backends();
     be = backends[0];
-}
-
-static void tear_down(void)
-{
-    for (size_t i = 0; i < n_backends; i++)
-        backends[i]->ops->close(backends[i]);
 }
 
 static void begin(int which)
@@ -263,7 +250,7 @@ int main(void)
     SRunner *runner;
     int failed;
 
-    tcase_add_checked_fixture(all, set_up, tear_down);
+    tcase_add_checked_fixture(all, set_up, close_backends);
     tcase_set_timeout(all, 300);
     tcase_add_loop_test(all, dimensions, 0, n);
     tcase_add_loop_test(all, repeatable, 0, n);

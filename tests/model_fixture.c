@@ -7,6 +7,10 @@
 #include <stdlib.h>
 
 #include "base/status.h"
+#include "tests/temporary.h"
+
+pdag_backend *backends[FIXTURE_MAX_BACKENDS];
+size_t n_backends;
 
 void fixture_path(const char *name, char out[FIXTURE_PATH_BYTES])
 {
@@ -44,16 +48,28 @@ float *fixture_tensor(const char *folder, const char *name, size_t count,
     return values;
 }
 
-size_t fixture_backends(pdag_backend *backends[FIXTURE_MAX_BACKENDS])
+void open_backends(void)
 {
     const pdag_backend_ops *const *list = pdag_backend_list();
-    size_t n = 0;
 
-    for (size_t i = 0; list[i] != NULL && n < FIXTURE_MAX_BACKENDS; i++)
-        if (list[i]->open(0, PDAG_PRECISION_FLOAT32, &backends[n]) == PDAG_OK)
-            n++;
-    ck_assert_uint_gt(n, 0);
-    return n;
+    n_backends = 0;
+    for (size_t i = 0; list[i] != NULL && n_backends < FIXTURE_MAX_BACKENDS;
+         i++)
+        if (list[i]->open(0, PDAG_PRECISION_FLOAT32, &backends[n_backends]) ==
+            PDAG_OK)
+            n_backends++;
+    ck_assert_uint_gt(n_backends, 0);
+}
+
+void close_backends(void)
+{
+    for (size_t i = 0; i < n_backends; i++)
+        backends[i]->ops->close(backends[i]);
+}
+
+void must(pdag_status status)
+{
+    ck_assert_msg(status == PDAG_OK, "%s", pdag_error_text());
 }
 
 void fixture_compare(const char *what, size_t count, const float *a,
@@ -86,27 +102,10 @@ float *fixture_poison(size_t count)
     return values;
 }
 
-void fixture_folder(char out[FIXTURE_FOLDER_BYTES])
-{
-    const char *parent = getenv("TMPDIR");
-
-    snprintf(out, FIXTURE_FOLDER_BYTES, "%s/pdag-test-XXXXXX",
-             parent != NULL ? parent : "/tmp");
-    ck_assert_ptr_nonnull(mkdtemp(out));
-}
-
-void fixture_folder_remove(const char *folder)
-{
-    char command[FIXTURE_FOLDER_BYTES + 16];
-
-    snprintf(command, sizeof command, "rm -rf '%s'", folder);
-    ck_assert_int_eq(system(command), 0);
-}
-
 void fixture_copy(const char *name, const char *folder)
 {
     char source[FIXTURE_PATH_BYTES];
-    char command[FIXTURE_PATH_BYTES + 2 * FIXTURE_FOLDER_BYTES + 64];
+    char command[FIXTURE_PATH_BYTES + 2 * TEMPORARY_BYTES + 64];
 
     fixture_path(name, source);
     snprintf(command, sizeof command, "cp -Rf '%s'/. '%s' && chmod -R u+w '%s'",
@@ -117,7 +116,7 @@ void fixture_copy(const char *name, const char *folder)
 void fixture_change(const char *folder, const char *file, const char *key,
                     const char *value)
 {
-    char path[2 * FIXTURE_FOLDER_BYTES];
+    char path[2 * TEMPORARY_BYTES];
     json_t *root;
 
     snprintf(path, sizeof path, "%s/%s", folder, file);

@@ -18,20 +18,22 @@ void fixture_path(const char *name, char out[FIXTURE_PATH_BYTES]);
 float *fixture_tensor(const char *folder, const char *name, size_t count,
                       size_t *count_out);
 
-/* All backends that open here in float32; the caller closes them. */
+/* All backends that open here in float32, between the two. */
 #define FIXTURE_MAX_BACKENDS 8
-size_t fixture_backends(pdag_backend *backends[FIXTURE_MAX_BACKENDS]);
+extern pdag_backend *backends[FIXTURE_MAX_BACKENDS];
+extern size_t n_backends; /* not 0 */
+void open_backends(void);
+void close_backends(void);
+
+/* Fails the test, with the recorded text, unless PDAG_OK. */
+void must(pdag_status status);
 
 /* Fails the test unless max |a - b| <= bound * RMS of b, and says how far. */
 void fixture_compare(const char *what, size_t count, const float *a,
                      const float *b, double bound);
 
-/* A new, empty folder, below TMPDIR or /tmp; its end, with all that is in it. */
-#define FIXTURE_FOLDER_BYTES 96
-void fixture_folder(char out[FIXTURE_FOLDER_BYTES]);
-void fixture_folder_remove(const char *folder);
-
-/* All of fixture NAME into `folder`, over what is there, to be written to. */
+/* All of fixture NAME into `folder`, a temporary_folder(), over what is there, to
+   be written to. */
 void fixture_copy(const char *name, const char *folder);
 
 /* KEY of folder/FILE, an object, becomes `value`, a JSON text; NULL: taken out. */

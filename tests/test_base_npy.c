@@ -3,24 +3,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/npy.h"
+#include "tests/temporary.h"
 
-static char path[] = "/tmp/pdag-npy-XXXXXX";
+static const char *path;
 
 static void set_up(void)
 {
-    int file = mkstemp(path);
-
-    ck_assert_int_ge(file, 0);
-    close(file);
-}
-
-static void tear_down(void)
-{
-    unlink(path);
-    memcpy(path + strlen(path) - 6, "XXXXXX", 6);
+    path = temporary_file("");
 }
 
 static void write_file(const void *bytes, size_t n)
@@ -239,7 +230,7 @@ START_TEST(test_bad_files)
     check_bad(PDAG_ERR_UNSUPPORTED, "version 9");
     ck_assert_int_eq(pdag_npy_read("/nonexistent.npy", &data, &n_dims, dims),
                      PDAG_ERR_INPUT);
-    ck_assert_int_eq(pdag_npy_read("/tmp", &data, &n_dims, dims),
+    ck_assert_int_eq(pdag_npy_read(".", &data, &n_dims, dims),
                      PDAG_ERR_INPUT);
 }
 END_TEST
@@ -251,7 +242,7 @@ int main(void)
     SRunner *runner;
     int failed;
 
-    tcase_add_checked_fixture(tcase, set_up, tear_down);
+    tcase_add_checked_fixture(tcase, set_up, temporary_file_remove);
     tcase_add_test(tcase, test_bytes_are_numpy_s);
     tcase_add_test(tcase, test_round_trip);
     tcase_add_test(tcase, test_versions_and_spellings);

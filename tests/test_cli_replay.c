@@ -4,15 +4,26 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/mem.h"
 #include "cli/costs.h"
 #include "cli/forecast.h"
 #include "cli/performance.h"
 #include "cli/replay.h"
+#include "tests/temporary.h"
 
-static char folder[] = "/tmp/test_cli_replay.XXXXXX";
+static char folder[TEMPORARY_BYTES];
+
+static void make_cache(void)
+{
+    temporary_folder(folder);
+    ck_assert_int_eq(setenv("XDG_CACHE_HOME", folder, 1), 0);
+}
+
+static void remove_cache(void)
+{
+    temporary_folder_remove(folder);
+}
 
 /* Four rows in blocks of two, of which a window of all. */
 static pdag_setup make_setup(const char *more)
@@ -284,11 +295,9 @@ int main(void)
     Suite *suite = suite_create("replay");
     TCase *tc = tcase_create("replay");
     SRunner *sr;
-    char *command;
     int failed;
 
-    if (mkdtemp(folder) == NULL || setenv("XDG_CACHE_HOME", folder, 1) != 0)
-        return EXIT_FAILURE;
+    tcase_add_unchecked_fixture(tc, make_cache, remove_cache);
     tcase_add_test(tc, a_replay_adds_up);
     tcase_add_test(tc, ways_are_of_idle_workers);
     tcase_add_test(tc, a_second_run_is_predicted);
@@ -299,9 +308,5 @@ int main(void)
     srunner_run_all(sr, CK_NORMAL);
     failed = srunner_ntests_failed(sr);
     srunner_free(sr);
-    command = pdag_xasprintf("rm -rf %s", folder);
-    if (system(command) != 0)
-        failed++;
-    free(command);
     return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

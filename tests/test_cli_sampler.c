@@ -4,6 +4,7 @@
 
 #include "cli/sampler.h"
 #include "tests/proto_job.h"
+#include "tests/temporary.h"
 
 static const char sd[] =
     "{\"_class_name\": \"PNDMScheduler\", \"beta_start\": 0.00085,"
@@ -11,45 +12,17 @@ static const char sd[] =
     " \"skip_prk_steps\": true, \"set_alpha_to_one\": false,"
     " \"steps_offset\": 1, \"clip_sample\": false}";
 
-static char config_path[] = "test_cli_sampler.XXXXXX";
-static bool config_made;
-
-static const char *config(const char *text)
-{
-    FILE *file;
-
-    if (!config_made) {
-        int fd = mkstemp(config_path);
-
-        ck_assert_int_ge(fd, 0);
-        close(fd);
-        config_made = true;
-    }
-    file = fopen(config_path, "wb");
-    ck_assert_ptr_nonnull(file);
-    fputs(text, file);
-    fclose(file);
-    return config_path;
-}
-
-static void forget(void)
-{
-    remove(config_path);
-    config_made = false;
-    memset(config_path + strlen(config_path) - 6, 'X', 6);
-}
-
 /* The job resolved for this kind, and its sampler or NULL. */
 static pdag_transition *make(pdag_job *job, const char *text)
 {
     const pdag_job_facts facts = {.sampler_kind = NULL};
     pdag_schedule *schedule = NULL;
     pdag_transition *tr = NULL;
+    const char *config = text != NULL ? temporary_file(text) : NULL;
     pdag_status status = pdag_job_resolve(job, &facts);
 
     ck_assert_msg(status == PDAG_OK, "%s", pdag_error_text());
-    if (pdag_sampler_make(job, text != NULL ? config(text) : NULL, 4, &schedule,
-                          &tr) != PDAG_OK) {
+    if (pdag_sampler_make(job, config, 4, &schedule, &tr) != PDAG_OK) {
         ck_assert_ptr_null(schedule);
         ck_assert_ptr_null(tr);
     }
@@ -157,28 +130,67 @@ START_TEST(test_job_over_config)
 }
 END_TEST
 
+/* As DDPMScheduler.from_config(.., variance_type="fixed_small") of a model that
+   learned a variance, which the network's loader drops. */
+START_TEST(test_variance_over_config)
+{
+    static const char *const others[] = {"fixed_large_log", "learned",
+                                         "learned_range"};
+    pdag_job *job = job_of(SETS(MODEL, "sampler.kind=ddpm"));
+    pdag_transition *plain = make(job, "{\"_class_name\": \"DDPMScheduler\"}");
+
+    ck_assert_msg(plain != NULL, "%s", pdag_error_text());
+    pdag_job_destroy(job);
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        char *text = pdag_xasprintf("{\"_class_name\": \"DDPMScheduler\","
+                                    " \"variance_type\": \"%s\"}",
+                                    others[i]);
+        pdag_transition *tr;
+
+        job = job_of(SETS(MODEL, "sampler.kind=ddpm"));
+        ck_assert_ptr_null(make(job, text));
+        ck_assert_ptr_nonnull(strstr(pdag_error_text(), others[i]));
+        ck_assert_ptr_nonnull(strstr(pdag_error_text(), "sampler.variance"));
+        pdag_job_destroy(job);
+        ck_assert_int_eq(pdag_sampler_check(temporary_file(text)),
+                         PDAG_ERR_UNSUPPORTED);
+        job = job_of(
+            SETS(MODEL, "sampler.kind=ddpm", "sampler.variance=fixed_small"));
+        tr = make(job, text);
+        ck_assert_msg(tr != NULL, "%s", pdag_error_text());
+        ck_assert_str_eq(job->sampler.variance, "fixed_small");
+        ck_assert_mem_eq(tr->c, plain->c, plain->n_rows * sizeof *plain->c);
+        pdag_transition_destroy(tr);
+        pdag_job_destroy(job);
+        free(text);
+    }
+    pdag_transition_destroy(plain);
+}
+END_TEST
+
 START_TEST(test_own_kind)
 {
     const char *kind = "?";
+    const char *config = temporary_file(sd);
 
-    ck_assert_int_eq(pdag_sampler_own_kind(config(sd), false, &kind), PDAG_OK);
+    ck_assert_int_eq(pdag_sampler_own_kind(config, false, &kind), PDAG_OK);
     ck_assert_str_eq(kind, "pndm");
-    ck_assert_int_eq(pdag_sampler_check(config_path), PDAG_OK);
-    config("{\"_class_name\": \"HeunDiscreteScheduler\"}");
-    ck_assert_int_eq(pdag_sampler_own_kind(config_path, false, &kind),
+    ck_assert_int_eq(pdag_sampler_check(config), PDAG_OK);
+    temporary_file("{\"_class_name\": \"HeunDiscreteScheduler\"}");
+    ck_assert_int_eq(pdag_sampler_own_kind(config, false, &kind),
                      PDAG_ERR_UNSUPPORTED);
     ck_assert_ptr_nonnull(strstr(pdag_error_text(), "HeunDiscreteScheduler"));
     ck_assert_ptr_nonnull(strstr(pdag_error_text(), "sampler.kind"));
-    ck_assert_int_eq(pdag_sampler_own_kind(config_path, true, &kind), PDAG_OK);
+    ck_assert_int_eq(pdag_sampler_own_kind(config, true, &kind), PDAG_OK);
     ck_assert_ptr_null(kind);
-    ck_assert_int_eq(pdag_sampler_check(config_path), PDAG_ERR_UNSUPPORTED);
-    config("{\"_class_name\": \"DPMSolverMultistepScheduler\","
-           " \"algorithm_type\": \"dpmsolver\"}");
-    ck_assert_int_eq(pdag_sampler_check(config_path), PDAG_ERR_UNSUPPORTED);
+    ck_assert_int_eq(pdag_sampler_check(config), PDAG_ERR_UNSUPPORTED);
+    temporary_file("{\"_class_name\": \"DPMSolverMultistepScheduler\","
+                   " \"algorithm_type\": \"dpmsolver\"}");
+    ck_assert_int_eq(pdag_sampler_check(config), PDAG_ERR_UNSUPPORTED);
     ck_assert_ptr_nonnull(
         strstr(pdag_error_text(), "algorithm_type dpmsolver"));
-    config("{\"_class_name\": \"PNDMScheduler\"}");
-    ck_assert_int_eq(pdag_sampler_check(config_path), PDAG_ERR_UNSUPPORTED);
+    temporary_file("{\"_class_name\": \"PNDMScheduler\"}");
+    ck_assert_int_eq(pdag_sampler_check(config), PDAG_ERR_UNSUPPORTED);
     ck_assert_ptr_nonnull(strstr(pdag_error_text(), "skip_prk_steps"));
 }
 END_TEST
@@ -188,10 +200,11 @@ int main(void)
     Suite *suite = suite_create("cli/sampler");
     TCase *tcase = tcase_create("all");
 
-    tcase_add_checked_fixture(tcase, NULL, forget);
+    tcase_add_checked_fixture(tcase, NULL, temporary_file_remove);
     tcase_add_test(tcase, test_fields_that_mean_nothing);
     tcase_add_test(tcase, test_resolved_job_again);
     tcase_add_test(tcase, test_job_over_config);
+    tcase_add_test(tcase, test_variance_over_config);
     tcase_add_test(tcase, test_own_kind);
     suite_add_tcase(suite, tcase);
     return run_job_suite(suite);

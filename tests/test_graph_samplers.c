@@ -7,24 +7,22 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/json.h"
 #include "graph/transition.h"
+#include "tests/temporary.h"
 
 #define MAX_DIM 16
 #define MAX_ROWS 64
 
 static pdag_json entries;
 static size_t dim;
-static char config_path[] = "/tmp/pdag-samplers-XXXXXX";
 
 static void load(void)
 {
     const char *folder = getenv("srcdir");
     char path[1024];
     long number;
-    int file;
 
     snprintf(path, sizeof path, "%s/tests/data/schedule/samplers.json",
              folder != NULL ? folder : ".");
@@ -33,15 +31,11 @@ static void load(void)
     ck_assert_int_eq(pdag_json_int(&entries, "dim", 1, MAX_DIM, 0, &number),
                      PDAG_OK);
     dim = (size_t)number;
-    file = mkstemp(config_path);
-    ck_assert_int_ge(file, 0);
-    close(file);
 }
 
 static void unload(void)
 {
-    unlink(config_path);
-    memcpy(config_path + strlen(config_path) - 6, "XXXXXX", 6);
+    temporary_file_remove();
     pdag_json_clear(&entries);
 }
 
@@ -200,13 +194,13 @@ static void check_entry(const json_t *entry)
 {
     const char *kind = json_string_value(json_object_get(entry, "kind"));
     const json_t *runs = json_object_get(entry, "runs");
+    char *text = json_dumps(json_object_get(entry, "config"), 0);
     pdag_schedule_config config;
 
-    ck_assert_int_eq(
-        json_dump_file(json_object_get(entry, "config"), config_path, 0), 0);
-    ck_assert_msg(pdag_schedule_config_read(config_path, kind, &config) ==
-                      PDAG_OK,
+    ck_assert_msg(pdag_schedule_config_read(temporary_file(text), kind,
+                                            &config) == PDAG_OK,
                   "%s: %s", name_of(entry, 0), pdag_error_text());
+    free(text);
     for (size_t r = 0; r < json_array_size(runs); r++) {
         const json_t *run = json_array_get(runs, r);
         size_t steps = (size_t)member(run, "steps");

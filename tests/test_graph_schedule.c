@@ -5,33 +5,27 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/json.h"
 #include "graph/schedule.h"
+#include "tests/temporary.h"
 
 static pdag_json cases;
-static char config_path[] = "/tmp/pdag-schedule-XXXXXX";
 
 static void load(void)
 {
     const char *folder = getenv("srcdir");
     char path[1024];
-    int file;
 
     snprintf(path, sizeof path, "%s/tests/data/schedule/cases.json",
              folder != NULL ? folder : ".");
     ck_assert_msg(pdag_json_read(path, &cases) == PDAG_OK, "%s",
                   pdag_error_text());
-    file = mkstemp(config_path);
-    ck_assert_int_ge(file, 0);
-    close(file);
 }
 
 static void unload(void)
 {
-    unlink(config_path);
-    memcpy(config_path + strlen(config_path) - 6, "XXXXXX", 6);
+    temporary_file_remove();
     pdag_json_clear(&cases);
 }
 
@@ -43,12 +37,7 @@ static double number(const json_t *list, size_t i)
 static pdag_status read_text(const char *text, const char *kind,
                              pdag_schedule_config *config)
 {
-    FILE *file = fopen(config_path, "w");
-
-    ck_assert_ptr_nonnull(file);
-    fputs(text, file);
-    fclose(file);
-    return pdag_schedule_config_read(config_path, kind, config);
+    return pdag_schedule_config_read(temporary_file(text), kind, config);
 }
 
 static void check_case(const json_t *entry, size_t number_of_case)
@@ -139,13 +128,9 @@ static void check_kind(const char *text, const char *wanted,
 {
     char description[PDAG_SCHEDULE_TEXT];
     const char *kind = "?";
-    FILE *file = fopen(config_path, "w");
 
-    ck_assert_ptr_nonnull(file);
-    fputs(text, file);
-    fclose(file);
-    ck_assert_msg(pdag_schedule_kind_read(config_path, &kind, description) ==
-                      PDAG_OK,
+    ck_assert_msg(pdag_schedule_kind_read(temporary_file(text), &kind,
+                                          description) == PDAG_OK,
                   "%s", pdag_error_text());
     ck_assert_pstr_eq(kind, wanted);
     ck_assert_msg(strstr(description, described) != NULL, "%s", description);
@@ -236,8 +221,8 @@ static const struct {
     pdag_status status;
     const char *named; /* must be in the message */
 } bad[] = {
-    {"{", "ddim", PDAG_ERR_FORMAT, "pdag-schedule"},
-    {"[]", "ddim", PDAG_ERR_FORMAT, "pdag-schedule"},
+    {"{", "ddim", PDAG_ERR_FORMAT, "pdag-test-"},
+    {"[]", "ddim", PDAG_ERR_FORMAT, "pdag-test-"},
     {"{\"num_train_timesteps\": 0}", "ddim", PDAG_ERR_FORMAT,
      "num_train_timesteps"},
     {"{\"num_train_timesteps\": 1e3}", "ddim", PDAG_ERR_FORMAT,
@@ -256,10 +241,8 @@ static const struct {
     {"{\"timestep_spacing\": \"karras\"}", "ddim", PDAG_ERR_UNSUPPORTED,
      "timestep_spacing"},
     {"{\"steps_offset\": -1}", "ddim", PDAG_ERR_FORMAT, "steps_offset"},
-    {"{\"variance_type\": \"learned_range\"}", "ddpm", PDAG_ERR_UNSUPPORTED,
-     "learned_range"},
-    {"{\"variance_type\": \"fixed_large_log\"}", "ddpm", PDAG_ERR_UNSUPPORTED,
-     "fixed_large_log"},
+    {"{\"variance_type\": \"fixed_medium\"}", "ddpm", PDAG_ERR_UNSUPPORTED,
+     "fixed_medium"},
     {"{\"trained_betas\": [0.1]}", "ddim", PDAG_ERR_FORMAT, "trained_betas"},
     {"{\"num_train_timesteps\": 2, \"trained_betas\": [0.1, null]}", "ddim",
      PDAG_ERR_FORMAT, "element 1"},

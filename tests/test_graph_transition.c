@@ -6,11 +6,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/json.h"
 #include "graph/transition.h"
 #include "tests/ref_sampler.h"
+#include "tests/temporary.h"
 
 #define MAX_DIM 16
 
@@ -34,6 +34,7 @@ static void load(void)
 
 static void unload(void)
 {
+    temporary_file_remove();
     pdag_json_clear(&cases);
 }
 
@@ -71,19 +72,15 @@ static void network(const float *x, double t, size_t n_train, float *e)
 static pdag_transition *create(const json_t *entry)
 {
     const char *kind = json_string_value(json_object_get(entry, "kind"));
-    char path[] = "/tmp/pdag-transition-XXXXXX";
-    int file = mkstemp(path);
+    char *text = json_dumps(json_object_get(entry, "config"), 0);
     pdag_schedule_config config;
     pdag_schedule *schedule;
     pdag_transition *tr;
 
-    ck_assert_int_ge(file, 0);
-    close(file);
-    ck_assert_int_eq(json_dump_file(json_object_get(entry, "config"), path, 0),
-                     0);
-    ck_assert_msg(pdag_schedule_config_read(path, kind, &config) == PDAG_OK,
+    ck_assert_msg(pdag_schedule_config_read(temporary_file(text), kind,
+                                            &config) == PDAG_OK,
                   "%s", pdag_error_text());
-    unlink(path);
+    free(text);
     ck_assert_int_eq(pdag_schedule_create(&config, kind,
                                           (size_t)member(entry, "steps"),
                                           &schedule),

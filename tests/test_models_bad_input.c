@@ -12,17 +12,18 @@
 #include "models/pipeline.h"
 #include "models/safetensors.h"
 #include "tests/model_fixture.h"
+#include "tests/temporary.h"
 
-static char folder[FIXTURE_FOLDER_BYTES];
+static char folder[TEMPORARY_BYTES];
 
 static void make_folder(void)
 {
-    fixture_folder(folder);
+    temporary_folder(folder);
 }
 
 static void remove_folder(void)
 {
-    fixture_folder_remove(folder);
+    temporary_folder_remove(folder);
 }
 
 static void write_bytes(const char *name, const void *bytes, size_t n)

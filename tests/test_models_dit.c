@@ -11,31 +11,24 @@
 #include "models/labels.h"
 #include "models/pipeline.h"
 #include "tests/model_fixture.h"
+#include "tests/temporary.h"
 
 #define N_CLASSES 1000
 #define DIM (3 * 10 * 10)
 #define PICTURE (20 * 20 * 3)
 
-static pdag_backend *backends[FIXTURE_MAX_BACKENDS];
-static size_t n_backends;
-static char folder[FIXTURE_FOLDER_BYTES];
+static char folder[TEMPORARY_BYTES];
 
 static void set_up(void)
 {
-    n_backends = fixture_backends(backends);
-    fixture_folder(folder);
+    open_backends();
+    temporary_folder(folder);
 }
 
 static void tear_down(void)
 {
-    for (size_t i = 0; i < n_backends; i++)
-        backends[i]->ops->close(backends[i]);
-    fixture_folder_remove(folder);
-}
-
-static void must(pdag_status status)
-{
-    ck_assert_msg(status == PDAG_OK, "%s", pdag_error_text());
+    close_backends();
+    temporary_folder_remove(folder);
 }
 
 static pdag_pipeline *load(const char *name, pdag_backend *be, float guidance,
@@ -422,7 +415,7 @@ START_TEST(missing_files)
         {"transformer/config.json", true, "config.json: not a regular file"},
         {"model_index.json", true, "model_index.json: not a regular file"},
     };
-    char path[FIXTURE_FOLDER_BYTES + 64];
+    char path[TEMPORARY_BYTES + 64];
     pdag_pipeline_info info;
 
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {

@@ -17,14 +17,12 @@
 #define COND ((size_t)180)
 #define BOUND 1e-4
 
-static pdag_backend *backends[FIXTURE_MAX_BACKENDS];
-static size_t n_backends;
 static float *x, *t, *cond;
 static char model[FIXTURE_PATH_BYTES];
 
 static void setup(void)
 {
-    n_backends = fixture_backends(backends);
+    open_backends();
     x = fixture_tensor(LORA, "x", COUNT, NULL);
     t = fixture_tensor(LORA, "t", ROWS, NULL);
     cond = fixture_tensor(LORA, "cond", COND, NULL);
@@ -33,16 +31,10 @@ static void setup(void)
 
 static void teardown(void)
 {
-    for (size_t i = 0; i < n_backends; i++)
-        backends[i]->ops->close(backends[i]);
+    close_backends();
     free(x);
     free(t);
     free(cond);
-}
-
-static void must(pdag_status status)
-{
-    ck_assert_msg(status == PDAG_OK, "%s", pdag_error_text());
 }
 
 static void lora_path(const char *name, char out[FIXTURE_PATH_BYTES])

@@ -11,27 +11,23 @@
 #include "models/lora.h"
 #include "models/pipeline.h"
 #include "tests/model_fixture.h"
+#include "tests/temporary.h"
 
 #define PATH_BYTES FIXTURE_PATH_BYTES
 #define NAME_BYTES 200
 
-static char folder[FIXTURE_FOLDER_BYTES];
+static char folder[TEMPORARY_BYTES];
 static char model[FIXTURE_PATH_BYTES];
 
 static void make_folder(void)
 {
-    fixture_folder(folder);
+    temporary_folder(folder);
     fixture_path("sd-odd", model);
 }
 
 static void remove_folder(void)
 {
-    fixture_folder_remove(folder);
-}
-
-static void must(pdag_status status)
-{
-    ck_assert_msg(status == PDAG_OK, "%s", pdag_error_text());
+    temporary_folder_remove(folder);
 }
 
 static void says(const char *text)
@@ -400,9 +396,8 @@ START_TEST(second_folder)
     pdag_pipeline_opts opts = {
         .guidance_scale = 1.0f,
         .pcm = {.path = other, .n_mixes = 3, .lambda = lambda}};
-    pdag_backend *backends[FIXTURE_MAX_BACKENDS];
-    size_t n = fixture_backends(backends);
 
+    open_backends();
     for (size_t m = 1; m < 4; m++)
         write_model(names[m], lambda[m - 1]);
     for (size_t m = 0; m < 4; m++) {
@@ -413,20 +408,19 @@ START_TEST(second_folder)
         path_of(m % 2 == 0 ? "w1" : "w1/unet", other);
         opts.pcm.features = false;
         must(pdag_pipeline_check(model, &opts));
-        mixed = eval(model, backends[m % n], &opts, m);
-        alone = eval(m == 0 ? model : path, backends[m % n], &plain, 0);
+        mixed = eval(model, backends[m % n_backends], &opts, m);
+        alone = eval(m == 0 ? model : path, backends[m % n_backends], &plain, 0);
         ck_assert_mem_eq(mixed, alone, 3 * 384 * sizeof *mixed);
         free(mixed);
         if (m == 1) {
             opts.pcm.features = true;
-            mixed = eval(model, backends[m % n], &opts, 1);
+            mixed = eval(model, backends[m % n_backends], &opts, 1);
             ck_assert_mem_eq(mixed, alone, 3 * 384 * sizeof *mixed);
             free(mixed);
         }
         free(alone);
     }
-    for (size_t i = 0; i < n; i++)
-        backends[i]->ops->close(backends[i]);
+    close_backends();
 }
 END_TEST
 

@@ -15,25 +15,6 @@
 
 #define BOUND 1e-4
 
-static pdag_backend *backends[FIXTURE_MAX_BACKENDS];
-static size_t n_backends;
-
-static void open_backends(void)
-{
-    n_backends = fixture_backends(backends);
-}
-
-static void close_backends(void)
-{
-    for (size_t i = 0; i < n_backends; i++)
-        backends[i]->ops->close(backends[i]);
-}
-
-static void must(pdag_status status)
-{
-    ck_assert_msg(status == PDAG_OK, "%s", pdag_error_text());
-}
-
 /* A fixture of a network: `part` is its folder inside, tokens 0 where it takes
    no condition. */
 typedef struct network_case {

@@ -9,25 +9,6 @@
 #include "models/pipeline.h"
 #include "tests/model_fixture.h"
 
-static pdag_backend *backends[FIXTURE_MAX_BACKENDS];
-static size_t n_backends;
-
-static void open_backends(void)
-{
-    n_backends = fixture_backends(backends);
-}
-
-static void close_backends(void)
-{
-    for (size_t i = 0; i < n_backends; i++)
-        backends[i]->ops->close(backends[i]);
-}
-
-static void must(pdag_status status)
-{
-    ck_assert_msg(status == PDAG_OK, "%s", pdag_error_text());
-}
-
 /* DDIM without noise: x0 = (x - sqrt(1-a) e) / sqrt(a), cut at `clip`, then to
    a'. */
 static void ddim(pdag_pipeline *pipeline, const pdag_condition *condition,

@@ -7,33 +7,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "models/layout.h"
 #include "models/pipeline.h"
 #include "models/registry.h"
 #include "tests/model_fixture.h"
+#include "tests/temporary.h"
 
 #define BOUND 1e-4
-
-static pdag_backend *backends[FIXTURE_MAX_BACKENDS];
-static size_t n_backends;
-
-static void open_backends(void)
-{
-    n_backends = fixture_backends(backends);
-}
-
-static void close_backends(void)
-{
-    for (size_t i = 0; i < n_backends; i++)
-        backends[i]->ops->close(backends[i]);
-}
-
-static void must(pdag_status status)
-{
-    ck_assert_msg(status == PDAG_OK, "%s", pdag_error_text());
-}
 
 typedef struct policy_case {
     const char *folder;
@@ -247,7 +228,8 @@ static char *change(const char *text, const char *key, const char *from,
 
 /* A folder of its own with policy-odd's network. */
 typedef struct copy {
-    char folder[32], config[64], weights[96];
+    char folder[TEMPORARY_BYTES];
+    char config[TEMPORARY_BYTES + 64], weights[TEMPORARY_BYTES + 64];
     char *config_text; /* ended with a 0 */
     char *bytes;       /* [n_bytes] of the weights */
     size_t n_bytes;
@@ -255,11 +237,11 @@ typedef struct copy {
 
 static copy copy_create(void)
 {
-    copy c = {.folder = "/tmp/pdag-policy-XXXXXX"};
+    copy c;
     char path[FIXTURE_PATH_BYTES];
     size_t n;
 
-    ck_assert_ptr_nonnull(mkdtemp(c.folder));
+    temporary_folder(c.folder);
     snprintf(c.config, sizeof c.config, "%s/config.json", c.folder);
     snprintf(c.weights, sizeof c.weights,
              "%s/diffusion_pytorch_model.safetensors", c.folder);
@@ -282,9 +264,7 @@ static void copy_refused(copy *c, pdag_status wanted, const char *text)
     ck_assert_msg(status == wanted, "%d: %s", status, pdag_error_text());
     ck_assert_msg(strstr(pdag_error_text(), text) != NULL, "%s",
                   pdag_error_text());
-    unlink(c->config);
-    unlink(c->weights);
-    rmdir(c->folder);
+    temporary_folder_remove(c->folder);
     free(c->config_text);
     free(c->bytes);
 }

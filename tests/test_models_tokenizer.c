@@ -9,39 +9,25 @@
 
 #include "base/json.h"
 #include "models/clip_tokenizer.h"
+#include "tests/temporary.h"
 
 #define MAX_TOKENS 96
 
-static char folder[] = "/tmp/pdag-tokenizer-XXXXXX";
-static const char *const names[] = {"tokenizer.json", "vocab.json",
-                                    "merges.txt", "tokenizer_config.json",
-                                    "special_tokens_map.json"};
+static char folder[TEMPORARY_BYTES];
 
 static void set_up(void)
 {
-    ck_assert_ptr_nonnull(mkdtemp(folder));
-}
-
-static void remove_files(void)
-{
-    for (size_t k = 0; k < sizeof names / sizeof names[0]; k++) {
-        char path[128];
-
-        snprintf(path, sizeof path, "%s/%s", folder, names[k]);
-        unlink(path);
-    }
+    temporary_folder(folder);
 }
 
 static void tear_down(void)
 {
-    remove_files();
-    rmdir(folder);
-    memcpy(folder + strlen(folder) - 6, "XXXXXX", 6);
+    temporary_folder_remove(folder);
 }
 
 static void write_file(const char *name, const char *text)
 {
-    char path[128];
+    char path[TEMPORARY_BYTES + 32];
     FILE *file;
 
     snprintf(path, sizeof path, "%s/%s", folder, name);
@@ -288,7 +274,7 @@ START_TEST(test_many_added_tokens)
     const int most = 1 << 16;
 
     for (int n = most - 2; n <= most - 1; n++) { /* and start and end */
-        char path[128];
+        char path[TEMPORARY_BYTES + 32];
         FILE *file;
 
         write_file("vocab.json", VOCAB);
@@ -386,7 +372,8 @@ START_TEST(test_bad_files)
                       "%s: %s: %s", bad[k].name, bad[k].text,
                       pdag_error_text());
         ck_assert_ptr_nonnull(strstr(pdag_error_text(), bad[k].name));
-        remove_files();
+        tear_down();
+        set_up();
     }
 }
 END_TEST
@@ -394,7 +381,7 @@ END_TEST
 START_TEST(test_missing_files)
 {
     pdag_clip_tokenizer *tokenizer = NULL;
-    char path[128];
+    char path[TEMPORARY_BYTES + 32];
 
     ck_assert_int_eq(load_written(), PDAG_ERR_INPUT);
     ck_assert_ptr_nonnull(strstr(pdag_error_text(), "vocab.json"));

@@ -13,20 +13,21 @@
 #include "models/inspect.h"
 #include "models/pipeline.h"
 #include "tests/model_fixture.h"
+#include "tests/temporary.h"
 
 #define VQVAE "vqvae/diffusion_pytorch_model.safetensors"
 
-static char folder[FIXTURE_FOLDER_BYTES];
+static char folder[TEMPORARY_BYTES];
 
 static void make_folder(void)
 {
-    fixture_folder(folder);
+    temporary_folder(folder);
     fixture_copy("ldm-odd", folder);
 }
 
 static void remove_folder(void)
 {
-    fixture_folder_remove(folder);
+    temporary_folder_remove(folder);
 }
 
 static void run(const char *command)
@@ -219,7 +220,7 @@ END_TEST
 START_TEST(parts_that_do_not_fit)
 {
     char unet[FIXTURE_PATH_BYTES];
-    char command[FIXTURE_PATH_BYTES + 2 * FIXTURE_FOLDER_BYTES + 64];
+    char command[FIXTURE_PATH_BYTES + 2 * TEMPORARY_BYTES + 64];
 
     fixture_path("ddpm-heads/unet", unet);
     snprintf(command, sizeof command, "rm -r %s/unet && cp -R %s %s/unet", folder,
@@ -295,6 +296,34 @@ START_TEST(changed_files)
 }
 END_TEST
 
+/* Parts are ignored or not as the pipeline has a use for them. */
+START_TEST(parts_without_use)
+{
+    static const char *const vae = "[\"diffusers\", \"AutoencoderKL\"]";
+    static const char *const vq = "[\"diffusers\", \"VQModel\"]";
+    pdag_inspection seen;
+
+    fixture_change(folder, "model_index.json", "vae", vae);
+    ck_assert_int_eq(pdag_inspect(folder, &seen), PDAG_OK);
+    ck_assert_uint_eq(seen.n_parts, 2);
+    ck_assert_uint_eq(seen.n_ignored, 1);
+    ck_assert_str_eq(seen.ignored[0], "vae");
+    pdag_inspection_clear(&seen);
+
+    temporary_folder_remove(folder);
+    temporary_folder(folder);
+    fixture_copy("ddim-clipped", folder);
+    fixture_change(folder, "model_index.json", "vqvae", vq);
+    fixture_change(folder, "model_index.json", "tokenizer", "[null, null]");
+    ck_assert_int_eq(pdag_inspect(folder, &seen), PDAG_OK);
+    ck_assert_msg(seen.runnable, "%s", seen.error);
+    ck_assert_uint_eq(seen.n_parts, 1);
+    ck_assert_uint_eq(seen.n_ignored, 1);
+    ck_assert_str_eq(seen.ignored[0], "vqvae");
+    pdag_inspection_clear(&seen);
+}
+END_TEST
+
 START_TEST(inspection)
 {
     char part[128];
@@ -341,6 +370,7 @@ int main(void)
     tcase_add_test(all, missing_codebook);
     tcase_add_test(all, parts_that_do_not_fit);
     tcase_add_test(all, changed_files);
+    tcase_add_test(all, parts_without_use);
     tcase_add_test(all, inspection);
     suite_add_tcase(suite, all);
     runner = srunner_create(suite);

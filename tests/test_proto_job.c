@@ -258,7 +258,8 @@ START_TEST(test_classes)
     refuse_class(&nameless, "class_label=cat", "no names of classes");
     refuse_class(&nameless, "class_label=5", "expected 0 to 4");
     refuse("class_label=-1", PDAG_ERR_ARG, "class_label: -1", "integer from 0");
-    refuse("class_label=cat\xff", PDAG_ERR_ARG, "class_label", "integer from 0");
+    refuse("class_label=cat\xff", PDAG_ERR_ARG, "class_label: cat?", "not UTF-8");
+    refuse("model.lora=a\xff", PDAG_ERR_ARG, "model.lora: a?", "not UTF-8");
 }
 END_TEST
 

@@ -163,6 +163,21 @@ START_TEST(test_other_failures)
 }
 END_TEST
 
+START_TEST(test_advice)
+{
+    pdag_error_record("device 3: wanted 7 bytes");
+    ck_assert_int_eq(pdag_worker_advise(PDAG_ERR_BACKEND, "to decode a picture"),
+                     PDAG_ERR_BACKEND);
+    ck_assert_str_eq(pdag_error_text(), "device 3: wanted 7 bytes");
+    ck_assert_int_eq(pdag_worker_advise(PDAG_ERR_NOMEM, "to decode a picture"),
+                     PDAG_ERR_NOMEM);
+    ck_assert_ptr_nonnull(
+        strstr(pdag_error_text(), "not enough memory to decode a picture"));
+    ck_assert_ptr_nonnull(strstr(pdag_error_text(), "fewer ranks"));
+    ck_assert_ptr_nonnull(strstr(pdag_error_text(), ": device 3: wanted 7 bytes"));
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("worker evaluate");
@@ -174,6 +189,7 @@ int main(void)
     tcase_add_test(tc, test_parts);
     tcase_add_test(tc, test_too_small);
     tcase_add_test(tc, test_other_failures);
+    tcase_add_test(tc, test_advice);
     suite_add_tcase(suite, tc);
     runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);

@@ -29,3 +29,13 @@ pdag_status pdag_worker_evaluate(pdag_pipeline *pipeline,
     *parts_out = parts;
     return PDAG_OK;
 }
+
+pdag_status pdag_worker_advise(pdag_status status, const char *what)
+{
+    if (status != PDAG_ERR_NOMEM)
+        return status;
+    return pdag_error_prefix(status,
+                             "not enough memory %s (fewer ranks on a device or "
+                             "host, or model.precision=bfloat16, need less)",
+                             what);
+}

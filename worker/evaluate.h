@@ -30,6 +30,10 @@ pdag_status pdag_worker_evaluate(pdag_pipeline *pipeline,
                                  size_t *most_rows, float *eps_out,
                                  int *parts_out);
 
+/** `status` as it is; of PDAG_ERR_NOMEM while doing `what` ("to decode a picture"),
+ *  which nothing smaller can replace, the recorded text gets a way out. */
+pdag_status pdag_worker_advise(pdag_status status, const char *what);
+
 #ifdef __cplusplus
 }
 #endif

@@ -81,7 +81,7 @@ static pdag_status load(worker *w)
     if (status == PDAG_OK)
         status = w->config->model_path != NULL ? load_model(w) : load_oracle(w);
     w->stats.seconds_load = pdag_seconds() - began;
-    return status;
+    return pdag_worker_advise(status, "to load the model");
 }
 
 static void unload(worker *w)
@@ -206,6 +206,19 @@ static size_t reply_floats(const worker *w, const pdag_msg_header *task)
     return task->n_rows * w->dim;
 }
 
+static pdag_status answer(worker *w, const pdag_msg *msg, pdag_msg *reply)
+{
+    const void *payload = pdag_msg_payload_const(msg);
+
+    if (msg->header.kind == PDAG_MSG_ENCODE)
+        return pdag_worker_advise(encode(w, msg, reply), "to encode a prompt");
+    if (msg->header.kind == PDAG_MSG_DECODE)
+        return pdag_worker_advise(pdag_pipeline_decode(w->pipeline, payload,
+                                                       pdag_msg_payload(reply)),
+                                  "to decode a picture");
+    return pdag_worker_advise(evaluate(w, msg, reply), "to evaluate one row");
+}
+
 /* The payload must be what the kind says; the scheduler is another process. */
 static pdag_status check_task(const worker *w, const pdag_msg *msg)
 {
@@ -238,16 +251,8 @@ static pdag_status do_task(worker *w, const pdag_msg *msg)
     if (status == PDAG_OK)
         status = make_result(&msg->header, reply_floats(w, &msg->header),
                              &reply);
-    if (status == PDAG_OK) {
-        if (msg->header.kind == PDAG_MSG_ENCODE)
-            status = encode(w, msg, reply);
-        else if (msg->header.kind == PDAG_MSG_DECODE)
-            status = pdag_pipeline_decode(w->pipeline,
-                                          pdag_msg_payload_const(msg),
-                                          pdag_msg_payload(reply));
-        else
-            status = evaluate(w, msg, reply);
-    }
+    if (status == PDAG_OK)
+        status = answer(w, msg, reply);
     w->stats.tasks++;
     w->stats.seconds_busy += pdag_seconds() - began;
     if (status != PDAG_OK) {

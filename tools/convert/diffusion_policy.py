@@ -21,6 +21,7 @@ import sys
 import types
 
 import torch
+from pickled import new_folder
 from safetensors.torch import load_file, save_file
 
 SCHEDULER = {"num_train_timesteps": 100, "beta_start": 0.0001, "beta_end": 0.02,
@@ -169,7 +170,7 @@ def network_config(tensors, numbers, extra):
 
 def write(to, config, tensors, numbers, scheduler):
     tensors = tensors | {NORMALISER.format(*k): v.float() for k, v in numbers.items()}
-    (to / "unet").mkdir(parents=True)
+    (to / "unet").mkdir()
     (to / "scheduler").mkdir()
     scheduler = {"_class_name": "DDPMScheduler", "timestep_spacing": "leading", "steps_offset": 0,
                  **scheduler}
@@ -192,17 +193,16 @@ def main():
     parser.add_argument("--n-action-steps", type=int, default=8)
     parser.add_argument("--n-groups", type=int, default=8)
     args = parser.parse_args()
-    if args.to.exists():
-        sys.exit(f"{args.to}: is there already")
     read = read_lerobot if args.policy.is_dir() else read_stanford
-    try:
-        tensors, numbers, extra, scheduler = read(args.policy, args)
-        config = network_config(tensors, numbers, extra)
-    except Refused as error:
-        sys.exit(f"{args.policy}: {error}")
-    except Exception as error:
-        sys.exit(f"{args.policy}: cannot be read: {error}")
-    write(args.to, config, tensors, numbers, scheduler)
+    with new_folder(args.to) as part:
+        try:
+            tensors, numbers, extra, scheduler = read(args.policy, args)
+            config = network_config(tensors, numbers, extra)
+        except Refused as error:
+            sys.exit(f"{args.policy}: {error}")
+        except Exception as error:
+            sys.exit(f"{args.policy}: cannot be read: {error}")
+        write(part, config, tensors, numbers, scheduler)
     print(f"{args.to}: {len(tensors)} tensors, {sum(t.numel() for t in tensors.values())} parameters")
 
 

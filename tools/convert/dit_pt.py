@@ -26,7 +26,7 @@ import shutil
 import sys
 
 import torch
-from pickled import read_tensors, write
+from pickled import new_folder, read_tensors, write
 from safetensors.torch import save_file
 
 HEADS = {384: 6, 768: 12, 1024: 16, 1152: 16}
@@ -151,7 +151,7 @@ def save_json(path, values):
     write(path, lambda part: part.write_text(text))
 
 
-def convert(args):
+def convert(args, to):
     if args.vae and not (args.vae / "config.json").is_file():
         raise ValueError(f"--vae {args.vae}: no config.json there")
     tensors = read_checkpoint(args.checkpoint)
@@ -161,13 +161,13 @@ def convert(args):
     dtype = DTYPES.get(args.dtype)
     # each a memory of its own: the copies of the embedders too
     renamed = {k: v.detach().to(dtype or v.dtype).clone().contiguous() for k, v in renamed.items()}
-    folder = args.to / "transformer"
+    folder = to / "transformer"
     write(folder / "diffusion_pytorch_model.safetensors",
           lambda part: save_file(renamed, part, metadata={"format": "pt"}))
     save_json(folder / "config.json", config)
-    save_json(args.to / "scheduler/scheduler_config.json", SCHEDULER)
+    save_json(to / "scheduler/scheduler_config.json", SCHEDULER)
     if args.vae:
-        shutil.copytree(args.vae, args.to / "vae", dirs_exist_ok=True)
+        shutil.copytree(args.vae, to / "vae")
     index = {
         "_class_name": "DiTPipeline",
         "scheduler": ["diffusers", "DDIMScheduler"],
@@ -176,7 +176,7 @@ def convert(args):
     }
     if labels:
         index["id2label"] = labels
-    save_json(args.to / "model_index.json", index)
+    save_json(to / "model_index.json", index)
     count = sum(t.numel() for t in renamed.values())
     print(f"{args.to}: {len(renamed)} tensors, {count} parameters")
 
@@ -193,7 +193,8 @@ def main():
     parser.add_argument("--dtype", choices=sorted(DTYPES), help="of the weights (as they are)")
     args = parser.parse_args()
     try:
-        convert(args)
+        with new_folder(args.to) as part:
+            convert(args, part)
     except (OSError, ValueError) as error:
         sys.exit(f"{args.checkpoint}: {error}")
 

@@ -12,11 +12,13 @@ Files are read with torch's restricted unpickler, which runs no code of theirs. 
 torch and safetensors."""
 
 import argparse
+import contextlib
 import json
 import os
 import pathlib
 import shutil
 import sys
+import tempfile
 
 import torch
 from safetensors.torch import save_file
@@ -51,6 +53,22 @@ def umask():
     return mask
 
 
+@contextlib.contextmanager
+def new_folder(to):
+    """A folder to be filled, which is called `to` when all has gone well and is gone
+    otherwise."""
+    if to.exists():
+        sys.exit(f"{to}: is there already")
+    to.parent.mkdir(parents=True, exist_ok=True)
+    part = pathlib.Path(tempfile.mkdtemp(prefix=f".{to.name}.", dir=to.parent))
+    try:
+        yield part
+        part.chmod(0o777 & ~umask())
+        part.rename(to)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
 def read_tensors(path, inside=("state_dict",), allowed=()):
     """{name: tensor} of a pickled state dictionary, or of the first of the dictionaries
     `inside` that it has; `allowed`: classes that may be in the file besides."""
@@ -78,7 +96,7 @@ def convert_weights(source, target):
     tensors = {k: v.detach().contiguous().clone() for k, v in read_tensors(source).items()}
     write(target, lambda part: save_file(tensors, part, metadata={"format": "pt"}))
     count = sum(t.numel() for t in tensors.values())
-    print(f"{target}: {len(tensors)} tensors, {count} parameters")
+    print(f"{source}: {len(tensors)} tensors, {count} parameters")
 
 
 def convert_index(source, target):
@@ -89,7 +107,6 @@ def convert_index(source, target):
 
 
 def convert(model, to):
-    """Number of pickled files found."""
     found = 0
     files = sorted(p for p in model.rglob("*") if p.is_file() and ".git" not in p.parts)
     for source in files:
@@ -102,15 +119,17 @@ def convert(model, to):
         elif source.with_name(name).exists():
             print(f"{source.with_name(name)}: is there already, and is kept")
             found += 1
-        elif source.name.endswith(INDEX):
-            convert_index(source, target.with_name(name))
         else:
             try:
-                convert_weights(source, target.with_name(name))
+                if source.name.endswith(INDEX):
+                    convert_index(source, target.with_name(name))
+                else:
+                    convert_weights(source, target.with_name(name))
             except Exception as error:
                 sys.exit(f"{source}: {error}")
             found += 1
-    return found
+    if found == 0:
+        sys.exit(f"{model}: no pickled weights ({', '.join(b + '.bin' for b in BASES)})")
 
 
 def main():
@@ -122,12 +141,13 @@ def main():
     args = parser.parse_args()
     if not args.model.is_dir():
         sys.exit(f"{args.model}: not a folder")
-    if args.to is not None and args.to.exists():
-        sys.exit(f"{args.to}: is there already")
-    if args.to is not None and args.model.resolve() in args.to.resolve().parents:
+    if args.to is None:
+        convert(args.model, args.model)
+        return
+    if args.model.resolve() in args.to.resolve().parents:
         sys.exit(f"{args.to}: inside of {args.model}")
-    if convert(args.model, args.to or args.model) == 0:
-        sys.exit(f"{args.model}: no pickled weights ({', '.join(b + '.bin' for b in BASES)})")
+    with new_folder(args.to) as part:
+        convert(args.model, part)
 
 
 if __name__ == "__main__":

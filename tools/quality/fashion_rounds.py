@@ -19,13 +19,17 @@ import torch
 
 import fashion_classifier
 import fid
+from rounds_collect import padded
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "train"))
 import fashion_data
 
 LONGEST, BEST_PSNR = 10, 100.0
-METHODS = ["sequential", "steps", "picard", "order-k", "triangular-anderson", "secant"]
-NAMES = {"sequential": "sequential, k steps of 50", "steps": "sequential, k steps in all"}
+METHODS = ["sequential", "steps", "picard", "order-k", "triangular-anderson", "secant",
+           "pcm-unmixed", "pcm-gaussian", "pcm-secant"]
+NAMES = {"sequential": "sequential, k steps of 50", "steps": "sequential, k steps in all",
+         "pcm-unmixed": "PCM without mixing", "pcm-gaussian": "PCM, Gaussian slope",
+         "pcm-secant": "PCM + secant"}
 
 
 def loaded(work, name):
@@ -37,13 +41,9 @@ def loaded(work, name):
     if not parts:
         raise SystemExit(f"{work}: no run of {name}")
     longest = max([LONGEST] + [len(part["state"]) for part in parts])
-    states = numpy.concatenate([pad(part["state"], longest) for part in parts], 1)
-    counts = numpy.concatenate([pad(part["evaluations"], longest) for part in parts], 1)
+    states = numpy.concatenate([padded(part["state"], longest) for part in parts], 1)
+    counts = numpy.concatenate([padded(part["evaluations"], longest) for part in parts], 1)
     return states, counts.mean(1), numpy.concatenate([part["rounds"] for part in parts])
-
-
-def pad(rows, length):
-    return numpy.concatenate([rows, numpy.repeat(rows[-1:], max(length - len(rows), 0), 0)])
 
 
 def curve(work, name):

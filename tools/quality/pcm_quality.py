@@ -21,6 +21,7 @@ from diffusers import AutoencoderKL
 
 import chart
 import fid
+from rounds_collect import padded
 
 LONGEST, BEST_PSNR = 10, 100.0
 N_FEW = 4           # prompts of the methods in FEW
@@ -146,12 +147,12 @@ class Store:
         """A Curve over all batches, or over the first prompts alone."""
         if few:
             psnr, features, evaluations, rounds, converged, truth = self.batch(name, 0)
-            return Curve(name, *[pad(part, LONGEST) for part in (
+            return Curve(name, *[padded(part, LONGEST) for part in (
                 psnr[:, :N_FEW], features[:, :4 * N_FEW], evaluations[:, :N_FEW])],
                 rounds[:N_FEW], converged[:N_FEW], truth[:4 * N_FEW])
         parts = [self.batch(name, first) for first in self.batches]
         longest = max([LONGEST] + [len(part[0]) for part in parts])
-        merged = [numpy.concatenate([pad(part[i], longest) for part in parts], 1) for i in range(3)]
+        merged = [numpy.concatenate([padded(part[i], longest) for part in parts], 1) for i in range(3)]
         return Curve(name, *merged, *[numpy.concatenate([part[i] for part in parts])
                                       for i in (3, 4, 5)])
 
@@ -166,10 +167,6 @@ class Curve:
         self.truth, self.prompts = fid.statistics(truth), psnr.shape[1]
         self.statistics = [fid.statistics(part) for part in features]
         self.distance = [fid.frechet(part, self.truth) for part in self.statistics]
-
-
-def pad(rows, length):
-    return numpy.concatenate([rows, numpy.repeat(rows[-1:], max(length - len(rows), 0), 0)])
 
 
 def equivalent(curve, value, better):

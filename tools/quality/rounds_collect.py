@@ -33,9 +33,9 @@ def evaluated(sample):
 
 
 def padded(rows, length):
-    """The last row repeated until there are `length`."""
+    """The last row repeated until there are `length` or more."""
     rows = numpy.asarray(rows)
-    return numpy.concatenate([rows, numpy.repeat(rows[-1:], length - len(rows), 0)])
+    return numpy.concatenate([rows, numpy.repeat(rows[-1:], max(length - len(rows), 0), 0)])
 
 
 def main():

@@ -41,7 +41,6 @@ SCHEDULE = {
     "num_train_timesteps": 1000, "beta_start": 0.00085, "beta_end": 0.012,
     "beta_schedule": "scaled_linear", "prediction_type": "epsilon",
 }
-GAMMA = 5.0                 # of the min-SNR weighting
 
 
 @torch.no_grad()
@@ -119,52 +118,18 @@ def build_models(state):
 
 
 def train(rank, args):
-    data = emoji_data.load(args.work)
     path = args.work / "unet.pt"
-    state = torch.load(path) if path.exists() else {"step": 0, "spent": 0.0}
+    state = trainlib.load_checkpoint(path)
     models = build_models(state)
-    torch.manual_seed(args.seed + 1000 * state["step"] + rank)
-    batches = Batches(args, data)
-    optimiser = trainlib.Optimiser(models.named_parameters(), args.lr,
-                                   outer=("embedding.weight", "conv_in", "conv_out"))
-    average = [p.detach().clone() for p in models.parameters()]
-    if "optimiser" in state:
-        optimiser.load_state_dict(state["optimiser"])
-        average = [p.clone() for p in state["average"]]
-    scheduler = DDPMScheduler(**SCHEDULE)
-    signal = scheduler.alphas_cumprod
-    snr = signal / (1 - signal)
-    weight = snr.clamp(max=GAMMA) / snr
-    clock = trainlib.Clock(args.minutes, state["spent"], warm_up=1 if "optimiser" in state else 50)
-    step, progress, mean = state["step"], 0.0, state.get("loss")
-    while progress < 1.0:
-        latents, tokens = batches.draw()
-        noise = torch.randn_like(latents)
-        strata = (torch.arange(args.batch) + torch.rand(args.batch)) / args.batch
-        times = (strata * len(signal)).long().clamp(max=len(signal) - 1)
+
+    def predict(noisy, times, tokens):
         context = models["text"](tokens).last_hidden_state
-        noisy = scheduler.add_noise(latents, noise, times)
-        predicted = models["unet"](noisy, times, context).sample
-        error = (predicted - noise).square().mean(dim=(1, 2, 3))
-        loss = (weight[times] * error).mean()
-        loss.backward()
-        value, progress = trainlib.average_gradients(
-            optimiser.parameters, loss.item(), clock.progress())
-        optimiser.step(clock.factor(step, progress))
-        mean = value if mean is None else 0.98 * mean + 0.02 * value
-        step += 1
-        last = progress >= 1.0
-        if rank != 0:
-            continue
-        keep = min(0.995, (1 + step) / (10 + step))
-        torch._foreach_lerp_(average, list(models.parameters()), 1 - keep)
-        if step % 20 == 0 or last:
-            print(f"step {step} seconds {clock.spent():.0f} loss {mean:.4f}", flush=True)
-        if step % 200 == 0 or last:
-            trainlib.save_checkpoint(path, {
-                "models": models.state_dict(), "optimiser": optimiser.state_dict(), "loss": mean,
-                "average": average, "step": step, "spent": clock.spent(),
-                "spent_before": state.get("spent_before", 0.0)})
+        return models["unet"](noisy, times, context).sample
+
+    trainlib.train_denoiser(
+        rank, args, path, state, models, Batches(args, emoji_data.load(args.work)), predict,
+        scheduler=DDPMScheduler(**SCHEDULE), outer=("embedding.weight", "conv_in", "conv_out"),
+        warm_up=(50, 1), most_average=0.995, key="models")
 
 
 def main():
@@ -172,6 +137,7 @@ def main():
     parser.add_argument("--work", type=pathlib.Path, required=True, help="scratch directory")
     parser.add_argument("--from-model", type=pathlib.Path, help="shipped model to go on from")
     parser.add_argument("--minutes", type=float, default=90)
+    parser.add_argument("--steps", type=int, help="stop after so many steps in all, whatever the time")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--batch", type=int, default=32, help="latents of each worker")
     parser.add_argument("--lr", type=float, default=2e-3)

@@ -29,7 +29,6 @@ SCHEDULE = {
     "num_train_timesteps": 1000, "beta_start": 1e-4, "beta_end": 0.02,
     "beta_schedule": "linear", "prediction_type": "epsilon",
 }
-GAMMA = 5.0                 # of the min-SNR weighting
 DROP = 0.1                  # share of labels replaced by the null class
 
 
@@ -82,53 +81,17 @@ class Batches:
 
 def train(rank, args):
     path = args.work / "dit.pt"
-    state = torch.load(path) if path.exists() else {"step": 0, "spent": 0.0}
-    torch.manual_seed(args.seed)
+    state = trainlib.load_checkpoint(path)
     model = build_model().train()
     if "model" in state:
         model.load_state_dict(state["model"])
-    torch.manual_seed(args.seed + 1000 * state["step"] + rank)
-    batches = Batches(args)
-    optimiser = trainlib.Optimiser(model.named_parameters(), args.lr,
-                                   outer=("norm1", "pos_embed", "proj_out"))
-    average = [p.detach().clone() for p in model.parameters()]
-    if "optimiser" in state:
-        optimiser.load_state_dict(state["optimiser"])
-        average = [p.clone() for p in state["average"]]
-    scheduler = DDPMScheduler(**SCHEDULE)
-    signal = scheduler.alphas_cumprod
-    snr = signal / (1 - signal)
-    weight = snr.clamp(max=GAMMA) / snr
-    clock = trainlib.Clock(args.minutes, state["spent"], warm_up=10 if "optimiser" in state else 100)
-    step, progress, mean = state["step"], 0.0, state.get("loss")
-    last = False
-    while not last:
-        pictures, labels = batches.draw()
-        noise = torch.randn_like(pictures)
-        strata = (torch.arange(args.batch) + torch.rand(args.batch)) / args.batch
-        times = (strata * len(signal)).long().clamp(max=len(signal) - 1)
-        noisy = scheduler.add_noise(pictures, noise, times)
-        predicted = model(noisy, times, class_labels=labels).sample
-        error = (predicted - noise).square().mean(dim=(1, 2, 3))
-        loss = (weight[times] * error).mean()
-        loss.backward()
-        value, progress = trainlib.average_gradients(
-            optimiser.parameters, loss.item(), clock.progress())
-        optimiser.step(clock.factor(step, progress))
-        mean = value if mean is None else 0.98 * mean + 0.02 * value
-        step += 1
-        last = progress >= 1.0 or step == args.steps
-        if rank != 0:
-            continue
-        keep = min(0.998, (1 + step) / (10 + step))
-        torch._foreach_lerp_(average, list(model.parameters()), 1 - keep)
-        if step % 20 == 0 or last:
-            print(f"step {step} seconds {clock.spent():.0f} loss {mean:.4f}", flush=True)
-        if step % 200 == 0 or last:
-            trainlib.save_checkpoint(path, {
-                "model": model.state_dict(), "optimiser": optimiser.state_dict(), "loss": mean,
-                "average": average, "step": step, "spent": clock.spent(), "batch": args.batch * args.workers,
-                "spent_before": state.get("spent_before", 0.0)})
+
+    def predict(noisy, times, labels):
+        return model(noisy, times, class_labels=labels).sample
+
+    trainlib.train_denoiser(
+        rank, args, path, state, model, Batches(args), predict, scheduler=DDPMScheduler(**SCHEDULE),
+        outer=("norm1", "pos_embed", "proj_out"), warm_up=(100, 10), most_average=0.998)
 
 
 def main():

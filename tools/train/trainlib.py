@@ -1,4 +1,5 @@
-"""What both training scripts share: the optimiser, workers, schedule, checkpoints."""
+"""What the training scripts share: the optimiser, workers, schedule, checkpoints, and the
+loop of those that train a denoiser."""
 
 import os
 import pathlib
@@ -170,3 +171,58 @@ def save_checkpoint(path, state):
     temporary = path.with_suffix(".tmp")
     torch.save(state, temporary)
     temporary.replace(path)
+
+
+def load_checkpoint(path):
+    return torch.load(path) if path.exists() else {"step": 0, "spent": 0.0}
+
+
+def snr_weights(signal, gamma=5.0):
+    """Of the squared error of predicted noise, by timestep: min-SNR (arXiv:2303.09556)."""
+    snr = signal / (1 - signal)
+    return snr.clamp(max=gamma) / snr
+
+
+def train_denoiser(rank, args, path, state, model, batches, predict, *, scheduler, outer,
+                   warm_up, most_average, key="model"):
+    """Train `model` until --minutes have passed or --steps are done, from the checkpoint `state`
+    on, whose weights it has already; checkpoints, with the weights as `key`, go to `path`.
+
+    batches.draw() gives clean samples and what they depend on; predict(noisy, times, condition)
+    the noise.  warm_up: steps of it for a fresh and for a loaded optimiser; most_average: of the
+    average of the weights, how much is kept of it in a step.
+    """
+    torch.manual_seed(args.seed + 1000 * state["step"] + rank)
+    optimiser = Optimiser(model.named_parameters(), args.lr, outer=outer)
+    average = [p.detach().clone() for p in model.parameters()]
+    if "optimiser" in state:
+        optimiser.load_state_dict(state["optimiser"])
+        average = [p.clone() for p in state["average"]]
+    weight = snr_weights(scheduler.alphas_cumprod)
+    clock = Clock(args.minutes, state["spent"], warm_up=warm_up["optimiser" in state])
+    step, mean, last = state["step"], state.get("loss"), False
+    while not last:
+        clean, condition = batches.draw()
+        noise = torch.randn_like(clean)
+        strata = (torch.arange(args.batch) + torch.rand(args.batch)) / args.batch
+        times = (strata * len(weight)).long().clamp(max=len(weight) - 1)
+        predicted = predict(scheduler.add_noise(clean, noise, times), times, condition)
+        error = (predicted - noise).square().mean(dim=(1, 2, 3))
+        loss = (weight[times] * error).mean()
+        loss.backward()
+        value, progress = average_gradients(optimiser.parameters, loss.item(), clock.progress())
+        optimiser.step(clock.factor(step, progress))
+        mean = value if mean is None else 0.98 * mean + 0.02 * value
+        step += 1
+        last = progress >= 1.0 or step == args.steps
+        if rank != 0:
+            continue
+        keep = min(most_average, (1 + step) / (10 + step))
+        torch._foreach_lerp_(average, list(model.parameters()), 1 - keep)
+        if step % 20 == 0 or last:
+            print(f"step {step} seconds {clock.spent():.0f} loss {mean:.4f}", flush=True)
+        if step % 200 == 0 or last:
+            save_checkpoint(path, {
+                key: model.state_dict(), "optimiser": optimiser.state_dict(), "loss": mean,
+                "average": average, "step": step, "spent": clock.spent(),
+                "batch": args.batch * args.workers, "spent_before": state.get("spent_before", 0.0)})
