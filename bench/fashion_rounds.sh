@@ -42,6 +42,7 @@ run_once() { # name, first seed, setting ..
     echo "$name, seeds $first to $((first + 49))" >&2
 }
 
+lora=$top/examples/models/fashion-dit-pcm/pytorch_lora_weights.safetensors
 batch=0
 while [ "$batch" -lt "$batches" ]; do
     first=$((50 * batch))
@@ -52,6 +53,10 @@ while [ "$batch" -lt "$batches" ]; do
     for method in picard order-k triangular-anderson secant; do
         run_once $method $first "solver.method=$method"
     done
+    run_once pcm-unmixed $first solver.method=secant solver.history=0 \
+        solver.max_rounds=10 "model.lora=$lora"
+    run_once pcm-gaussian $first solver.method=secant solver.history=0 "pcm.path=$lora"
+    run_once pcm-secant $first solver.method=secant "pcm.path=$lora"
     batch=$((batch + 1))
 done
 "$python" "$top/tools/quality/fashion_rounds.py" --work "$work" \

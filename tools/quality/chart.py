@@ -69,8 +69,14 @@ def draw_line(draw, panel, left, points, colour):
         draw.ellipse([x - 3 * FINER, y - 3 * FINER, x + 3 * FINER, y + 3 * FINER], colour)
 
 
+def names_across(names, width, font):
+    """How many fit side by side below the panels, 4 at most."""
+    widest = max(font.getlength(name) for name in names) / FINER + 44
+    return max(1, min(4, int((width - LEFT) / widest)))
+
+
 def draw_names(draw, names, width, font):
-    across = 4
+    across = names_across(names, width, font)
     for i, name in enumerate(names):
         x = (LEFT + i % across * (width - LEFT) / across) * FINER
         y = (TALL + 14 + i // across * 22) * FINER
@@ -80,9 +86,10 @@ def draw_names(draw, names, width, font):
 
 def write(path, panels, names, lines):
     """lines[panel][name] is a list of (x, y); names give order and colour."""
-    width, height = PANEL * len(panels), TALL + 22 * (-(-len(names) // 4)) + 8
+    width, font = PANEL * len(panels), ImageFont.load_default(14 * FINER)
+    height = TALL + 22 * (-(-len(names) // names_across(names, width, font))) + 8
     image = Image.new("RGB", (width * FINER, height * FINER), "white")
-    draw, font = ImageDraw.Draw(image), ImageFont.load_default(14 * FINER)
+    draw = ImageDraw.Draw(image)
     for i, panel in enumerate(panels):
         draw_axes(draw, panel, i * PANEL, font)
         for j, name in enumerate(names):

@@ -26,17 +26,15 @@ import time
 
 import numpy
 import torch
-from diffusers import StableDiffusionPipeline
 from safetensors.torch import load_file, save_file
 
 import pcm_data
+import pcm_networks
 import pcm_sweep
 import trainlib
 
-ATTENTION = ["to_q", "to_k", "to_v", "to_out.0"]
-OTHERS = ["proj_in", "proj_out", "ff.net.0.proj", "ff.net.2", "conv1", "conv2", "conv_shortcut",
-          "time_emb_proj", "linear_1", "linear_2", "downsamplers.0.conv", "upsamplers.0.conv",
-          "conv_in", "conv_out"]
+LAYERS = (torch.nn.Linear, torch.nn.Conv1d, torch.nn.Conv2d)
+ATTENTION = ("to_q", "to_k", "to_v", "to_out.0")
 CARD = """<!-- written by pcm.py; without this line it is left alone -->
 # Picard-consistency model of {base}
 
@@ -47,33 +45,22 @@ EXPLORE = 0.1               # share of rows drawn evenly
 SAVE_SECONDS = 60
 
 
-def open_model(path):
-    """The diffusers directory in float32, without gradients."""
-    pipe = StableDiffusionPipeline.from_pretrained(path, safety_checker=None,
-                                                   torch_dtype=torch.float32)
-    pipe.set_progress_bar_config(disable=True)
-    pipe.unet.requires_grad_(False).eval().to(memory_format=torch.channels_last)
-    return pipe
-
-
 class Network:
-    """The U-Net and what is trained: low-rank changes W + B A of the chosen layers, or all weights.
+    """The base and what is trained: low-rank changes W + B A of the chosen layers, or all weights.
 
     The changes are merged before every call: cheaper on a CPU than the two small layers beside each
     layer that an adapter library runs, whatever the rank, and the same function.
     """
 
-    def __init__(self, unet, args):
-        self.unet, self.full = unet, args.full
+    def __init__(self, base, args):
+        self.base, self.full = base, args.full
         if args.full:
-            unet.requires_grad_(True)
-            self.named = dict(unet.named_parameters())
+            base.requires_grad_(True)
+            self.named = dict(base.named_parameters())
             return
-        suffixes = ATTENTION + (OTHERS if args.targets == "all" else [])
         self.named = {}
-        for name, layer in unet.named_modules():
-            if isinstance(layer, (torch.nn.Linear, torch.nn.Conv2d)) and name.endswith(
-                    tuple(suffixes)):
+        for name, layer in base.named_modules():
+            if isinstance(layer, LAYERS) and (args.targets == "all" or name.endswith(ATTENTION)):
                 self.add(name, layer.weight, args.rank)
 
     def add(self, name, weight, rank):
@@ -86,7 +73,7 @@ class Network:
 
     def merged(self):
         """The changed weights by name."""
-        weights = dict(self.unet.named_parameters())
+        weights = dict(self.base.named_parameters())
         changed = {}
         for key, down in self.named.items():
             if ".lora_A." in key:
@@ -96,17 +83,17 @@ class Network:
                 changed[name] = weights[name] + change.view(weights[name].shape)
         return changed
 
-    def __call__(self, x, times, words):
+    def __call__(self, *args, **kwargs):
         if self.full:
-            return self.unet(x, times, words)
-        return torch.func.functional_call(self.unet, self.merged(), (x, times, words))
+            return self.base(*args, **kwargs)
+        return torch.func.functional_call(self.base, self.merged(), args, kwargs)
 
 
 class Rows:
     """Random rows of unfinished trajectories: of the first guess and of stored rounds."""
 
-    def __init__(self, args, chain, rank):
-        self.args, self.chain = args, chain
+    def __init__(self, args, chain, guided, rank):
+        self.args, self.chain, self.guided = args, chain, guided
         self.draws = numpy.random.default_rng((args.seed, rank, int(time.time())))
         self.reload()
         # The part of the loss that round k's row i carries, as a running mean.
@@ -123,23 +110,35 @@ class Rows:
             raise SystemExit(f"{self.args.data}: {stored} iterates, --rounds {self.args.rounds}")
 
     def draw(self, count):
-        """(x, row numbers, target, prompts, factor): factor weighs the choice of rows back."""
+        """(x, rounds, row numbers, target, prompts, factor): factor weighs the choice back."""
         share = self.carried ** 0.5
         share = (1 - EXPLORE) * share / share.sum() + EXPLORE / share.size
         chosen = self.draws.choice(share.size, count, p=share.ravel())
         k, i = numpy.divmod(chosen, self.chain.steps)
         j = self.draws.integers(len(self.prompts), size=count)
-        x = self.truth[j, 0].clone()
-        for n in numpy.nonzero(k)[0]:
-            x[n] = self.iterates[j[n], k[n], i[n]].float()
+        x = torch.stack([self.state(*place) for place in zip(j, k, i)])
         factor = 1 / (share.ravel()[chosen] * share.size)
         return x, k, i, self.target(x, j, i), [self.prompts[n] for n in j], factor
 
+    def state(self, j, k, i):
+        """Sample j's state i after k rounds: stored, or the copied noise."""
+        return self.truth[j, 0] if self.iterates is None else self.iterates[j, k, i].float()
+
+    @torch.no_grad()
+    def converged(self, j, i):
+        """e* at rows i of samples j: from their own steps, or where these have noise by the base."""
+        chain, here = self.chain, self.truth[j, i]
+        if chain.noisy or chain.range is not None:
+            e = self.guided(here, chain.times[i], [self.prompts[n] for n in j])
+            return chain.clipped(here, e, i)
+        a, b = (chain.at(c, i, here) for c in (chain.a, chain.b))
+        return (self.truth[j, i + 1].double() - a * here.double()) / b
+
     def target(self, x, j, i):
-        a, b, s = (torch.from_numpy(c[i]).view(-1, 1, 1, 1)
-                   for c in (self.chain.a, self.chain.b, self.chain.shift()))
-        here, there = self.truth[j, i].double(), self.truth[j, i + 1].double()
-        return ((there - a * here) / b + s * (x.double() - here)).float()
+        """What the network should say at rows i of samples j, whose states are x."""
+        shift = self.chain.at(self.chain.shift(), i, x)
+        off = x.double() - self.truth[j, i].double()
+        return self.chain.clipped(x, self.converged(j, i) + shift * off, i)
 
     def learn(self, k, i, carried):
         """Fold measured parts of the loss into the running means that choose rows."""
@@ -150,17 +149,20 @@ class Rows:
 @torch.no_grad()
 def base_error(guided, rows, chain, samples=6):
     """Weighted mean square error [rounds, N] of the base network, for alpha and the draws."""
-    weight = chain.weight()
     found = numpy.zeros((rows.rounds, chain.steps))
     everything = numpy.arange(chain.steps)
     for k in range(rows.rounds):
-        for j in range(samples):
-            x = rows.truth[j, 0].expand(chain.steps, -1, -1, -1) if k == 0 else \
-                rows.iterates[j, k, :-1].float()
+        for j in numpy.linspace(0, len(rows.prompts) - 1, samples).astype(int):
+            x = torch.stack([rows.state(j, k, i) for i in everything])
             target = rows.target(x, numpy.full(chain.steps, j), everything)
             value = guided(x, chain.times, [rows.prompts[j]] * chain.steps)
-            found[k] += weight * (value - target).square().mean((1, 2, 3)).numpy() / samples
-    return found
+            found[k] += row_errors(chain, x, value, target, everything).numpy() / samples
+    return chain.weight() * found
+
+
+def row_errors(chain, x, value, target, i):
+    """Mean square error of every row, as the sampler's step sees it."""
+    return (chain.clipped(x, value, i) - target).square().flatten(1).mean(1)
 
 
 class Average:
@@ -182,22 +184,21 @@ class Average:
             mean.copy_(kept)
 
 
-def start_state(args, parameters, path):
+def start_state(args, parameters, path, family):
     """The checkpoint; else the shipped file of --from-model; else nothing."""
     if path.exists():
         return torch.load(path)
     state = {"step": 0, "spent": 0.0, "spent_before": 0.0, "loss": None}
     if args.from_model:
         shipped = json.loads((args.from_model / "training_state.json").read_text())
-        load_weights(parameters, args.from_model, args.full)
+        load_weights(parameters, args.from_model, args.full, family)
         state |= {"step": shipped["steps"], "spent_before": shipped["seconds"]}
     return state
 
 
-def load_weights(parameters, folder, full):
+def load_weights(parameters, folder, full, family):
     """Shipped half-precision weights into the parameters, by diffusers' names."""
-    file, prefix = ("unet/diffusion_pytorch_model.safetensors", "") if full else \
-        ("pytorch_lora_weights.safetensors", "unet.")
+    file, prefix = (family.FILE, "") if full else (pcm_networks.LORA, family.PREFIX)
     found = load_file(folder / file)
     for name, parameter in parameters.items():
         value = found.get(prefix + name)
@@ -206,16 +207,17 @@ def load_weights(parameters, folder, full):
         parameter.data.copy_(value)
 
 
-def save_weights(pipe, network, args, state):
+def save_weights(guided, network, args, state):
     """The trained weights in the form that diffusers loads, float16."""
     args.out.mkdir(parents=True, exist_ok=True)
     weights = {name: p.detach().half().contiguous() for name, p in network.named.items()}
     if args.full:
         shutil.copytree(args.model, args.out, dirs_exist_ok=True)
-        save_file(weights, args.out / "unet" / "diffusion_pytorch_model.safetensors",
-                  {"format": "pt"})
+        weights = {**load_file(args.out / guided.FILE), **weights}      # a policy's normaliser
+        save_file(weights, args.out / guided.FILE, {"format": "pt"})
     else:
-        pipe.save_lora_weights(args.out, weights)
+        save_file({guided.PREFIX + name: value for name, value in weights.items()},
+                  args.out / pcm_networks.LORA, {"format": "pt"})
     seconds = round(state["spent_before"] + state["spent"])
     card = args.out / "README.md"
     if not card.exists() or args.full or card.read_text().startswith(CARD.partition("\n")[0]):
@@ -232,19 +234,17 @@ def save_weights(pipe, network, args, state):
 def train(rank, args):
     job = pcm_data.load(args.data)[0]
     args.model = args.model or pathlib.Path(job["model"]["path"])
-    pipe = open_model(args.model)
-    chain = pcm_sweep.Chain(job, pipe.scheduler, args.variance)
+    guided = pcm_networks.open_network(job, args.model)
+    chain = pcm_sweep.Chain(job, guided.signal, args.variance)
     args.variance = chain.variance
-    guided = pcm_sweep.Guided(pipe, pipe.unet, job)
-    rows = Rows(args, chain, rank)
+    rows = Rows(args, chain, guided, rank)
     torch.manual_seed(args.seed)
     path = args.work / "pcm.pt"
     state = torch.load(path) if path.exists() else {}
     error = state["error"].numpy() if "error" in state else base_error(guided, rows, chain)
     alpha = 1 / error.sum(1)
-    network = Network(pipe.unet, args)
-    guided.unet = network
-    state = start_state(args, network.named, path)
+    network = Network(guided.trained, args)
+    state = start_state(args, network.named, path, guided)
     parameters = list(network.named.values())
     if "parameters" in state:
         for p, value in zip(parameters, state["parameters"]):
@@ -266,9 +266,9 @@ def train(rank, args):
               f"base loss by round {error.sum(1)}", flush=True)
     while not done:
         x, k, i, target, prompts, factor = rows.draw(args.batch)
-        each = (guided(x, chain.times[i], prompts) - target).square().mean((1, 2, 3))
-        each = each * torch.from_numpy(weight[k, i]).float()
-        loss = (each * torch.from_numpy(factor).float()).mean()
+        value = guided(x, chain.times[i], prompts, network)
+        each = row_errors(chain, x, value, target, i) * torch.from_numpy(weight[k, i])
+        loss = (each * torch.from_numpy(factor)).mean()
         loss.backward()
         rows.learn(k, i, each.detach().numpy() / chain.steps)
         value, progress = trainlib.average_gradients(parameters, loss.item(), clock.progress())
@@ -290,7 +290,7 @@ def train(rank, args):
                           "average": average.mean, "carried": torch.from_numpy(rows.carried)}
                 trainlib.save_checkpoint(path, state)
                 average.swap()
-                save_weights(pipe, network, args, state)
+                save_weights(guided, network, args, state)
                 average.swap()
             rows.reload()
 
@@ -300,7 +300,7 @@ def main():
     parser.add_argument("--data", type=pathlib.Path, required=True, help="of pcm_data.py")
     parser.add_argument("--work", type=pathlib.Path, required=True, help="scratch directory")
     parser.add_argument("--out", type=pathlib.Path, required=True, help="folder of the result")
-    parser.add_argument("--model", type=pathlib.Path, help="diffusers directory; the job's")
+    parser.add_argument("--model", type=pathlib.Path, help="model directory; the job's")
     parser.add_argument("--from-model", type=pathlib.Path, help="shipped result to go on from")
     parser.add_argument("--targets", choices=("attention", "all"), default="all")
     parser.add_argument("--rank", type=int, default=32)

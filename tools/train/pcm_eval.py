@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measure a Picard-consistency model: PSNR of the picture after every round to the converged one.
+"""Measure a Picard-consistency model of Stable Diffusion: PSNR of the picture after every round to the converged one.
 
 A schedule is the list of lambda(k) of the first rounds, 0 from then on: base + lambda times the
 trained change, with the slope it was trained for while lambda is above 0 and the job's slope after,
@@ -13,10 +13,9 @@ import json
 import pathlib
 
 import torch
-from safetensors.torch import load_file
 
-import pcm
 import pcm_data
+import pcm_networks
 import pcm_sweep
 
 
@@ -26,44 +25,29 @@ def pictures(pipe, latents):
     return (pipe.vae.decode(latents / pipe.vae.config.scaling_factor).sample / 2 + 0.5).clamp(0, 1)
 
 
-def merge(unet, folder, scale):
-    """Add `scale` times the trained change to the base U-Net."""
-    weights = dict(unet.named_parameters())
-    if (folder / "unet").exists():
-        changed = load_file(folder / "unet" / "diffusion_pytorch_model.safetensors")
-        for name, weight in weights.items():
-            weight.data.lerp_(changed[name].float(), scale)
-        return
-    found = load_file(folder / "pytorch_lora_weights.safetensors")
-    for key, down in found.items():
-        if ".lora_A." in key:
-            up = found[key.replace("lora_A", "lora_B")].float()
-            weight = weights[key.removeprefix("unet.").replace(".lora_A", "")]
-            weight.data += scale * (up.flatten(1) @ down.float().flatten(1)).view(weight.shape)
-
-
 class Measure:
     """Converged trajectories with their pictures, and the network for every lambda."""
 
     def __init__(self, args):
         self.job, prompts, truth, _ = pcm_data.load(args.data)
         self.prompts, self.truth = prompts[:args.samples], torch.from_numpy(truth[:args.samples])
-        self.model, self.folder = args.model or self.job["model"]["path"], args.pcm
-        self.pipe = pcm.open_model(self.model)
-        self.chain = pcm_sweep.Chain(self.job, self.pipe.scheduler)
+        self.model, self.folder = args.model, args.pcm
+        base = pcm_networks.TextUnet(args.model or self.job["model"]["path"], self.job)
+        self.pipe = base.pipe
+        self.chain = pcm_sweep.Chain(self.job, base.signal)
         variance = args.variance or json.loads(
             (args.pcm / "training_state.json").read_text())["variance"]
-        self.trained_chain = pcm_sweep.Chain(self.job, self.pipe.scheduler, variance)
+        self.trained_chain = pcm_sweep.Chain(self.job, base.signal, variance)
         self.pictures = pictures(self.pipe, self.truth[:, -1])
-        self.networks = {0.0: pcm_sweep.Guided(self.pipe, self.pipe.unet, self.job)}
+        self.networks = {0.0: base}
         self.first = {}     # f of the first guess, by lambda
 
     def network(self, mix):
         """The guided network of base + mix * change."""
         if mix not in self.networks:
-            pipe = pcm.open_model(self.model)
-            merge(pipe.unet, self.folder, mix)
-            self.networks[mix] = pcm_sweep.Guided(pipe, pipe.unet, self.job)
+            network = pcm_networks.open_network(self.job, self.model)
+            pcm_networks.merge(dict(network.trained.named_parameters()), network, self.folder, mix)
+            self.networks[mix] = network
         return self.networks[mix]
 
     def psnr(self, x):

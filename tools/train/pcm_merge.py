@@ -7,21 +7,25 @@
 
 import argparse
 import pathlib
+import shutil
 
-import pcm
-import pcm_eval
+from safetensors.torch import load_file, save_file
+
+import pcm_networks
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", type=pathlib.Path, required=True, help="diffusers directory")
+    parser.add_argument("--model", type=pathlib.Path, required=True, help="model directory")
     parser.add_argument("--pcm", type=pathlib.Path, required=True, help="folder of the LoRA")
     parser.add_argument("--out", type=pathlib.Path, required=True)
     parser.add_argument("--scale", type=float, default=1.0, help="of the LoRA")
     args = parser.parse_args()
-    pipe = pcm.open_model(args.model)
-    pcm_eval.merge(pipe.unet, args.pcm, args.scale)
-    pipe.save_pretrained(args.out)
+    family = pcm_networks.family_of(args.model)
+    weights = {k: v.float() for k, v in load_file(args.model / family.FILE).items()}
+    pcm_networks.merge(weights, family, args.pcm, args.scale)
+    shutil.copytree(args.model, args.out, dirs_exist_ok=True)
+    save_file(weights, args.out / family.FILE, {"format": "pt"})
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""What training and measuring a Picard-consistency model share: the sampler's coefficients,
-the guided network and the sweeps, on a whole trajectory at once.
+"""What training and measuring a Picard-consistency model share: the sampler's coefficients
+and the sweeps, on a whole trajectory at once.
 
 Letters as in docs/numerics.md: x_{i+1} = a_i x_i + b_i e_i, slope J_i, i = 0 .. N - 1.
-Arrays over rows are [N] float64, trajectories [samples, N + 1, C, H, W].
+Arrays over rows are [N] float64, trajectories [samples, N + 1, ...state].
 """
 
 import numpy
@@ -10,32 +10,49 @@ import torch
 
 
 class Chain:
-    """Coefficients a, b, slopes J and timesteps of a DDIM job (eta 0, no clipping)."""
+    """Coefficients a, b, slopes J and timesteps of a DDPM or DDIM job (eta 0).
 
-    def __init__(self, job, scheduler, variance=None):
+    x_{i+1} = f_z clip(z) + f_e eps + f_x x + noise, where the network's output e gives the clean
+    state z = z_x x + z_e e; without clipping that is a x + b e + noise.
+    """
+
+    def __init__(self, job, signal, variance=None):
         sampler = job["sampler"]
-        wrong = [key for key, want in (("kind", "ddim"), ("eta", 0.0), ("clip", False),
-                                       ("spacing", "leading")) if sampler[key] != want]
+        wrong = [key for key, known in (("kind", ("ddim", "ddpm")), ("eta", (0.0,)),
+                                        ("spacing", ("leading",))) if sampler[key] not in known]
         if wrong:
-            raise SystemExit(f"sampler.{wrong[0]}: {sampler[wrong[0]]}: training knows only the "
-                             "deterministic DDIM without clipping, leading spacing")
-        signal = scheduler.alphas_cumprod.double().numpy()
+            raise SystemExit(f"sampler.{wrong[0]}: {sampler[wrong[0]]}: training knows only DDPM "
+                             "and the deterministic DDIM, leading spacing")
+        signal = signal.double().numpy()
         stride = len(signal) // sampler["steps"]
+        self.noisy = sampler["kind"] == "ddpm"
+        self.range = sampler["clip_range"] if sampler["clip"] else None
         self.steps = sampler["steps"]
         self.times = (numpy.arange(self.steps)[::-1] * stride + sampler["steps_offset"]).astype(int)
-        last = 1.0 if sampler["set_alpha_to_one"] else signal[0]
+        last = 1.0 if self.noisy or sampler["set_alpha_to_one"] else signal[0]
         after = self.times - stride
         here, there = signal[self.times], numpy.where(after >= 0, signal[after], last)
         al, s, al1, s1 = here ** 0.5, (1 - here) ** 0.5, there ** 0.5, (1 - there) ** 0.5
-        prediction = sampler["prediction"]
-        if prediction == "epsilon":
-            self.a, self.b = al1 / al, s1 - s * al1 / al
-        elif prediction == "sample":
-            self.a, self.b = s1 / s, al1 - s1 * al / s
+        zero = numpy.zeros(self.steps)
+        self.z_x, self.z_e, e_x, e_e = {
+            "epsilon": (1 / al, -s / al, zero, zero + 1),
+            "sample": (zero, zero + 1, 1 / s, -al / s),
+            "v_prediction": (al, -s, s, al)}[sampler["prediction"]]
+        if self.noisy:
+            kept = here / there
+            self.f_z, f_e, f_x = al1 * (1 - kept) / (1 - here), zero, \
+                kept ** 0.5 * (1 - there) / (1 - here)
         else:
-            self.a, self.b = al1 * al + s1 * s, s1 * al - al1 * s
+            self.f_z, f_e, f_x = al1, s1, zero
+        self.a = self.f_z * self.z_x + f_e * e_x + f_x
+        self.b = self.f_z * self.z_e + f_e * e_e
         self.variance = variance or job["solver"]["variance"]
-        self.slope = (al * al1 * self.variance + s * s1) / (here * self.variance + 1 - here)
+        total = here * self.variance + 1 - here
+        self.slope = self.f_z * al * self.variance / total + f_e * s / total + f_x
+
+    def at(self, coefficient, i, like):
+        """Rows i of a coefficient, to be multiplied with states."""
+        return torch.from_numpy(coefficient[i]).view(-1, *[1] * (like.dim() - 1))
 
     def shift(self):
         """s_i = (J_i - a_i)/b_i: what a row adds to its output for each unit its input is off."""
@@ -46,58 +63,38 @@ class Chain:
         tail = numpy.append(numpy.cumprod(self.slope[::-1])[::-1][1:], 1.0)
         return numpy.abs(self.b * tail)
 
-    def outputs(self, trajectory):
-        """The network's outputs of all rows of a converged trajectory, from its own steps."""
-        a, b = (torch.from_numpy(c).view(-1, 1, 1, 1) for c in (self.a, self.b))
-        x = trajectory.double()
-        return ((x[..., 1:, :, :, :] - a * x[..., :-1, :, :, :]) / b).float()
+    def clipped(self, x, e, i):
+        """The output that makes without clipping the step that e makes with it; float64 for rows i
+        of states x.  Its gradient is as without clipping, so that no row is stuck outside."""
+        x, e = x.double(), e.double()
+        if self.range is None:
+            return e
+        with torch.no_grad():
+            z = self.at(self.z_x, i, x) * x + self.at(self.z_e, i, x) * e
+            off = self.at(self.f_z / self.b, i, x) * (z.clamp(-self.range, self.range) - z)
+        return e + off
 
-
-class Guided:
-    """The network with classifier-free guidance; both branches go through the same weights."""
-
-    def __init__(self, pipe, unet, job):
-        self.pipe, self.unet, self.scale = pipe, unet, job["guidance_scale"]
-        self.empty = self.context((job["negative_prompt"] or [""])[0])
-        self.known = {}
-
-    @torch.no_grad()
-    def context(self, text):
-        tokenizer = self.pipe.tokenizer
-        tokens = tokenizer([text], padding="max_length", truncation=True,
-                           max_length=tokenizer.model_max_length, return_tensors="pt").input_ids
-        return self.pipe.text_encoder(tokens).last_hidden_state[0]
-
-    def contexts(self, prompts):
-        for text in prompts:
-            if text not in self.known:
-                self.known[text] = self.context(text)
-        return torch.stack([self.known[text] for text in prompts])
-
-    def __call__(self, x, times, prompts):
-        """x is [rows, C, H, W], one time and one prompt a row."""
-        x = x.contiguous(memory_format=torch.channels_last)
-        words, times = self.contexts(prompts), torch.as_tensor(times.copy())
-        if self.scale == 1:
-            return self.unet(x, times, words).sample
-        empty = self.empty.expand_as(words)
-        both = self.unet(torch.cat([x, x]), torch.cat([times, times]),
-                         torch.cat([empty, words])).sample
-        plain, worded = both.chunk(2)
-        return plain + self.scale * (worded - plain)
+    def step(self, x, e, i):
+        """The sampler's steps from rows i without their noise, float64."""
+        return self.at(self.a, i, x) * x.double() + self.at(self.b, i, x) * self.clipped(x, e, i)
 
 
 @torch.no_grad()
-def evaluate(guided, chain, x, prompts, batch=25):
-    """f of all rows: [samples, N, ...] from x [samples, N + 1, ...]."""
-    rows = []
-    for states, text in zip(x, prompts):
+def outputs(guided, chain, x, prompts, batch=25):
+    """The network's outputs of all rows: [samples, N, ...] from x [samples, N + 1, ...]."""
+    found = torch.empty_like(x[:, :-1])
+    for states, text, into in zip(x, prompts, found):
         for i in range(0, chain.steps, batch):
             part = slice(i, min(i + batch, chain.steps))
-            rows.append(guided(states[part], chain.times[part], [text] * (part.stop - i)))
-    values = torch.cat(rows).view(len(x), chain.steps, *x.shape[2:])
-    a, b = (torch.from_numpy(c).float().view(-1, 1, 1, 1) for c in (chain.a, chain.b))
-    return a * x[:, :-1] + b * values
+            into[part] = guided(states[part], chain.times[part], [text] * (part.stop - i))
+    return found
+
+
+def evaluate(guided, chain, x, prompts):
+    """f of all rows, without the steps' noise: [samples, N, ...]."""
+    rows = numpy.arange(chain.steps)
+    return torch.stack([chain.step(states[:-1], e, rows).float()
+                        for states, e in zip(x, outputs(guided, chain, x, prompts))])
 
 
 def sweep(slope, x, f, history=()):

@@ -2,6 +2,7 @@
 
     python tools/train/pusht_policy.py train DEMONSTRATIONS WORK --minutes 90
     python tools/train/pusht_policy.py export WORK examples/models/pusht
+    python tools/train/pusht_policy.py statistics DEMONSTRATIONS examples/models/pusht
 
 DEMONSTRATIONS is what tools/train/pusht_demos has written.  The learning rate follows the clock:
 --minutes is the length of the schedule, and a second start goes on from WORK/checkpoint.pt.  The task
@@ -197,6 +198,16 @@ def export(args):
     print(f"step {state['step']}, {state['spent']:.0f} s")
 
 
+def statistics(args):
+    """For solver.statistics: mean and variance of all plans in the demonstrations, normalised."""
+    windows = Windows(*read_demonstrations(args.demonstrations))
+    plans = torch.tensor(windows.actions[:, windows.rows["train"]]).flatten(0, 1).double()
+    plans = plans * windows.action[0] + windows.action[1]
+    both = torch.stack([plans.mean(0), plans.var(0)]).float()
+    np.save(pathlib.Path(args.model) / "statistics.npy", both.numpy())
+    print(f"{len(plans)} plans, variance {both[1].mean():.4f}")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     commands = parser.add_subparsers(required=True)
@@ -214,6 +225,10 @@ def main():
     two.add_argument("work")
     two.add_argument("model")
     two.set_defaults(do=export)
+    three = commands.add_parser("statistics")
+    three.add_argument("demonstrations")
+    three.add_argument("model")
+    three.set_defaults(do=statistics)
     args = parser.parse_args()
     args.do(args)
 
