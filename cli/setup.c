@@ -137,7 +137,8 @@ static pdag_status read_statistics(pdag_setup *s, pdag_job_facts *facts)
                                  &s->statistics, &facts->variance);
 }
 
-/* Policy and environment belong together, and give plans to start from. */
+/* Policy and environment belong together, and give plans to start from; the first
+   plan has none before it. */
 static pdag_status check_control(pdag_setup *s)
 {
     pdag_job *job = s->job;
@@ -153,8 +154,10 @@ static pdag_status check_control(pdag_setup *s)
     s->warm_start = policy && strcmp(job->solver.start, "trajectory") == 0 &&
                     job->solver.start_from[0] == '\0';
     if (s->warm_start) {
+        const char *first = s->statistics != NULL ? "gaussian" : "copies";
+
         free(job->solver.start);
-        job->solver.start = pdag_xstrdup("copies");
+        job->solver.start = pdag_xstrdup(first);
     }
     return PDAG_OK;
 }
