@@ -123,12 +123,13 @@ static void print_names(const char *what, const json_t *names)
 static void print_part(const json_t *part)
 {
     const json_t *error = json_object_get(part, "error");
+    const char *class = json_string_value(json_object_get(part, "class"));
     const char *type;
     json_t *count;
 
-    printf("  %s: %s, %lld tensors, %lld parameters, %lld bytes",
-           json_string_value(json_object_get(part, "name")),
-           json_string_value(json_object_get(part, "class")),
+    printf("  %s: %s%s%lld tensors, %lld parameters, %lld bytes",
+           json_string_value(json_object_get(part, "name")), class,
+           class[0] != '\0' ? ", " : "", /* a file of weights has none */
            (long long)json_integer_value(json_object_get(part, "tensors")),
            (long long)json_integer_value(json_object_get(part, "parameters")),
            (long long)json_integer_value(json_object_get(part, "bytes")));

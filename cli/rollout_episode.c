@@ -167,6 +167,8 @@ static pdag_status plan_done(void *user, const pdag_sample_result *result)
 {
     pdag_rollout *r = user;
 
+    if (result->picture == NULL)
+        return PDAG_OK; /* a plan that broke: the run's error says how */
     memcpy(r->plan, result->picture, result->dim * sizeof *r->plan);
     if (r->final != NULL)
         memcpy(r->final, result->trajectory + result->n_rows * result->dim,

@@ -39,8 +39,12 @@ static void fill(pdag_transition *tr, const pdag_schedule_kind *kind,
     pdag_step_parts *parts = &tr->parts[i];
     double now = schedule->sigmas[i];
     double next = schedule->sigmas[i + 1];
-    double up = next / now * sqrt(now * now - next * next);
     bool ancestral = kind->family == PDAG_FAMILY_EULER_A;
+    /* Where the schedule ends at sigma_min its last level is the one before it, or
+       above by a rounding: a step to there draws nothing. */
+    double fall = ancestral ? now * now - next * next
+                            : fmax(now * now - next * next, 0);
+    double up = next / now * sqrt(fall);
 
     (void)eta;
     fill_prediction(tr->config.prediction, now, parts);

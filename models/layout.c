@@ -65,8 +65,29 @@ static pdag_status has_part(const pdag_json *index, const char *key,
             return PDAG_OK;
         }
     return pdag_error(PDAG_ERR_UNSUPPORTED,
-                      "%s: %s: %.100s is not supported, only %s", index->path,
-                      key, json_string_value(class_name), classes[0]);
+                      "%s: %s: %.100s is not supported, only %s%s%s", index->path,
+                      key, json_string_value(class_name), classes[0],
+                      classes[1] != NULL ? " and " : "",
+                      classes[1] != NULL ? classes[1] : "");
+}
+
+/* diffusers would make the index's class of the other class's numbers. */
+static pdag_status check_scheduler(const pdag_json *index, const char *named,
+                                   const char *config)
+{
+    const char *own;
+    pdag_json json;
+    pdag_status status = pdag_json_read(config, &json);
+
+    if (status != PDAG_OK)
+        return status;
+    status = pdag_json_string(&json, "_class_name", named, &own);
+    if (status == PDAG_OK && strcmp(own, named) != 0)
+        status = pdag_error(PDAG_ERR_UNSUPPORTED,
+                            "%s: scheduler: %.100s, but %s is of %.100s (they must "
+                            "agree)", index->path, named, config, own);
+    pdag_json_clear(&json);
+    return status;
 }
 
 /* A scheduler that the index names must be there: with another one's numbers the
@@ -88,11 +109,14 @@ static pdag_status find_scheduler(const char *path, const pdag_json *index,
         else
             free(file);
     }
-    if (named && layout->scheduler_config == NULL)
+    if (!named)
+        return PDAG_OK;
+    if (layout->scheduler_config == NULL)
         return pdag_error(PDAG_ERR_INPUT,
                           "%s/%s: no such file, but %s names a scheduler", path,
                           names[0], index->path);
-    return PDAG_OK;
+    return check_scheduler(index, json_string_value(json_array_get(entry, 1)),
+                           layout->scheduler_config);
 }
 
 /* Its folder, or the root itself where the network's files are there. */
@@ -282,6 +306,20 @@ static pdag_status read_bare(const char *path, const char *config,
     return status;
 }
 
+/* A folder without a model may be that of a LoRA, which is a file. */
+static pdag_status check_no_lora(const char *path)
+{
+    char *lora = pdag_xasprintf("%s/pytorch_lora_weights.safetensors", path);
+    pdag_status status = PDAG_OK;
+
+    if (is_file(lora))
+        status = pdag_error(PDAG_ERR_UNSUPPORTED,
+                            "%s: the folder of a LoRA; give its file, %s", path,
+                            lora);
+    free(lora);
+    return status;
+}
+
 static pdag_status read_layout(const char *path, const char *index_path,
                                const char *config, pdag_layout *layout)
 {
@@ -291,6 +329,11 @@ static pdag_status read_layout(const char *path, const char *index_path,
     if (!is_file(index_path) && is_file(config)) {
         status = read_bare(path, config, layout);
         return status == PDAG_OK ? find_scheduler(path, NULL, layout) : status;
+    }
+    if (!is_file(index_path)) {
+        status = check_no_lora(path);
+        if (status != PDAG_OK)
+            return status;
     }
     status = pdag_json_read(index_path, &index);
     if (status != PDAG_OK)

@@ -220,8 +220,7 @@ static void to_picture(size_t channels, size_t positions, const float *planes,
         for (size_t p = 0; p < positions; p++) {
             float value = planes[c * positions + p] / 2.0f + 0.5f;
 
-            /* fmaxf also takes not-a-number to 0 */
-            /* Comparisons that a NaN passes through: it must be seen. */
+            /* Not fmaxf(), which takes not-a-number to 0: it must be seen. */
             picture[p * channels + c] =
                 value < 0.0f ? 0.0f : value > 1.0f ? 1.0f : value;
         }

@@ -161,6 +161,19 @@ static pdag_status load_weight_mixes(pdag_loading *loading, const char *folder,
     return status;
 }
 
+/* Whether the plans of two policies with states of one shape are in the same
+   units; what is no policy has states of another. */
+static bool same_actions(const pdag_policy *a, const pdag_policy *b)
+{
+    size_t bytes;
+
+    if (a == NULL || b == NULL)
+        return a == b;
+    bytes = a->action_dim * sizeof(float);
+    return memcmp(a->action_scale, b->action_scale, bytes) == 0 &&
+           memcmp(a->action_offset, b->action_offset, bytes) == 0;
+}
+
 /* The second network as it is. */
 static pdag_status load_other(pdag_loading *loading, const char *folder,
                               pdag_pipeline *pipeline)
@@ -182,6 +195,10 @@ static pdag_status load_other(pdag_loading *loading, const char *folder,
         return pdag_error(PDAG_ERR_SHAPE,
                           "%s: states or conditions are not those of %s", folder,
                           loading->layout->network);
+    if (!same_actions(base->policy, network->policy))
+        return pdag_error(PDAG_ERR_UNSUPPORTED,
+                          "%s: the actions' normaliser differs from that of %s",
+                          folder, loading->layout->network);
     return PDAG_OK;
 }
 

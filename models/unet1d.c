@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/fatal.h"
 #include "base/mem.h"
@@ -340,6 +341,36 @@ static pdag_status build_up(pdag_builder *b, pdag_unet1d *unet, size_t i)
 
 /* The normaliser. */
 
+/* Weights that are mixed have one normaliser, since their plans are in its units:
+   NAME of the second file must be these numbers. */
+static pdag_status check_second(const pdag_builder *b, const char *name,
+                                size_t n, const float *numbers)
+{
+    pdag_weights *second = b->mix != NULL ? b->mix->other : NULL;
+    const pdag_tensor_view *view;
+    bool same;
+
+    if (second == NULL)
+        return PDAG_OK;
+    view = pdag_weights_find(second, name);
+    if (view == NULL)
+        return pdag_error(PDAG_ERR_FORMAT, "%s: %s: tensor missing",
+                          pdag_weights_path(second), name);
+    same = pdag_tensor_count(view) == n;
+    for (size_t i = 0; same && i < n; i++) {
+        float number;
+
+        pdag_tensor_to_f32(view, i, 1, &number);
+        same = memcmp(&number, &numbers[i], sizeof number) == 0;
+    }
+    if (same)
+        return PDAG_OK;
+    return pdag_error(PDAG_ERR_UNSUPPORTED,
+                      "%s: %s: differs from %s: their weights cannot be mixed",
+                      pdag_weights_path(second), name,
+                      pdag_weights_path(b->weights));
+}
+
 /* Tensor NAME [n] into `to`: finite numbers, and not 0 where they are scales. */
 static pdag_status read_numbers(pdag_builder *b, const char *name, size_t n,
                                 bool scales, float *to)
@@ -355,7 +386,7 @@ static pdag_status read_numbers(pdag_builder *b, const char *name, size_t n,
             return pdag_error(PDAG_ERR_FORMAT, "%s: %s: element %zu is %g, must be "
                               "finite%s", pdag_weights_path(b->weights), name, i,
                               (double)to[i], scales ? " and not 0" : "");
-    return PDAG_OK;
+    return check_second(b, name, n, to);
 }
 
 static pdag_status read_normaliser(pdag_builder *b, pdag_unet1d *unet)

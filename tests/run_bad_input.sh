@@ -145,8 +145,14 @@ if [ "$(id -u)" != 0 ]; then
     broken; chmod 000 "$out/model/unet"; try "unet"; chmod 755 "$out/model/unet"
 fi
 
-# A LoRA with the model that it is for, and with another.
+# A LoRA with the model that it is for, and with another; its folder is no model.
 lora=$src/examples/models/emoji-sd-pcm/pytorch_lora_weights.safetensors
+"$PICARD_DAG" inspect "$lora" 2>&1 | grep -q " weights: [0-9]* tensors" ||
+    complain "inspect of a LoRA alone"
+"$PICARD_DAG" inspect "$(dirname "$lora")" 2> "$out/stderr"
+[ $? = 2 ] || complain "inspect of a LoRA's folder: not status 2"
+grep -q "give its file, .*$lora" "$out/stderr" ||
+    complain "a LoRA's folder: $(cat "$out/stderr")"
 "$PICARD_DAG" inspect "$lora" --model "$model" > "$out/stdout" 2>&1 ||
     complain "inspect of a LoRA: $(cat "$out/stdout")"
 grep -q "each matches a weight of the model" "$out/stdout" ||

@@ -158,6 +158,20 @@ expect 3 "$PICARD_DAG" rollout "$job" $small --set solver.max_rounds=2 -q \
 [ "$(value cut rounds_mean)" = 2.0 ] || complain "rounds of a cut rollout"
 [ "$(value cut plans_converged)" = 0 ] || complain "converged after 2 rounds"
 
+# A network that answers not-a-number, by its file's last weight.
+cp -r "$model" "$out/broken"
+chmod -R u+w "$out/broken"
+weights=$out/broken/unet/diffusion_pytorch_model.safetensors
+printf '\000\176' | dd of="$weights" bs=1 seek=$(($(wc -c < "$weights") - 2)) \
+    conv=notrunc 2> /dev/null
+# shellcheck disable=SC2086
+for method in secant sequential; do
+    expect 1 "$PICARD_DAG" rollout "$job" $small --set "model.path=$out/broken" \
+        --set solver.method=$method -q -o "$out/not-finite"
+    has stderr "network's output is not finite"
+    [ -e "$out/not-finite" ] && complain "a folder of no plan"
+done
+
 # Refused, before anything is made.
 refused() { # text, arguments ..
     text=$1

@@ -305,6 +305,28 @@ START_TEST(test_not_a_number_stays_visible)
 }
 END_TEST
 
+/* Levels by a rule down to sigma_min, which is also the level behind the last step;
+   one of the two may be above the other by a rounding. */
+START_TEST(test_last_step_of_no_length)
+{
+    pdag_schedule_config config;
+
+    pdag_schedule_config_defaults("euler", &config);
+    config.sigma_rule = PDAG_SIGMAS_EXPONENTIAL;
+    config.beta_schedule = PDAG_BETA_SQUAREDCOS_CAP_V2;
+    config.log_linear = true;
+    config.end_at_sigma_min = true;
+    for (size_t steps = 2; steps < 12; steps++) {
+        pdag_transition *tr = create_simple("euler", &config, steps, 0);
+
+        ck_assert_msg(tr != NULL, "%zu steps: %s", steps, pdag_error_text());
+        ck_assert_double_eq_tol(tr->a[steps - 1], 1, 1e-6);
+        ck_assert_double_eq_tol(tr->b[steps - 1], 0, 1e-6);
+        pdag_transition_destroy(tr);
+    }
+}
+END_TEST
+
 START_TEST(test_undefined_steps_are_refused)
 {
     pdag_schedule_config config;
@@ -344,6 +366,7 @@ int main(void)
     tcase_add_test(tcase, test_two_stages_agree_with_one);
     tcase_add_test(tcase, test_against_independent_sampler);
     tcase_add_test(tcase, test_not_a_number_stays_visible);
+    tcase_add_test(tcase, test_last_step_of_no_length);
     tcase_add_test(tcase, test_undefined_steps_are_refused);
     suite_add_tcase(suite, tcase);
     runner = srunner_create(suite);

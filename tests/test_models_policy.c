@@ -3,6 +3,7 @@
    tools/reference/make_policies.py. */
 #include <check.h>
 #include <math.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -301,6 +302,19 @@ START_TEST(normaliser_missing)
 }
 END_TEST
 
+/* Element 1 of a tensor whose elements are of value's type. */
+static void set_element(copy *c, const char *name, const void *value, size_t size)
+{
+    char *at = strstr(described(c, name), "data_offsets");
+    uint64_t header;
+    size_t first;
+
+    memcpy(&header, c->bytes, sizeof header);
+    ck_assert_ptr_nonnull(at);
+    ck_assert_int_eq(sscanf(at, "data_offsets\":[%zu", &first), 1);
+    memcpy(c->bytes + 8 + header + first + size, value, size);
+}
+
 /* Numbers that nothing can be divided by, or that are none. */
 START_TEST(normaliser_numbers)
 {
@@ -314,15 +328,90 @@ START_TEST(normaliser_numbers)
         {"normalizer.params_dict.obs.offset", INFINITY, "must be finite"},
     };
     copy c = copy_create();
-    uint64_t header;
-    size_t first;
-    char *at = strstr(described(&c, numbers[_i].name), "data_offsets");
 
-    memcpy(&header, c.bytes, sizeof header);
-    ck_assert_ptr_nonnull(at);
-    ck_assert_int_eq(sscanf(at, "data_offsets\":[%zu", &first), 1);
-    memcpy(c.bytes + 8 + header + first + 4, &numbers[_i].value, sizeof(float));
+    set_element(&c, numbers[_i].name, &numbers[_i].value, sizeof(float));
     copy_refused(&c, PDAG_ERR_FORMAT, numbers[_i].text);
+}
+END_TEST
+
+/* A second model's weights: policy-odd's with another bias of the last layer, which
+   its outputs are off by, and half of it where they are mixed half; with another
+   normaliser they are refused. */
+static float *eval_mix(const pdag_pipeline_opts *opts, size_t mix)
+{
+    const policy_case *c = &cases[0];
+    size_t dim = c->horizon * c->action_dim;
+    size_t observed = c->n_observations * c->observation_dim;
+    float *x = fixture_tensor(c->folder, "x", c->rows * dim, NULL);
+    float *t = fixture_tensor(c->folder, "t", c->rows, NULL);
+    float *cond = fixture_tensor(c->folder, "cond", 2 * observed, NULL);
+    float *eps = fixture_poison(dim);
+    char path[FIXTURE_PATH_BYTES];
+    pdag_condition *condition;
+    pdag_pipeline *pipeline;
+
+    fixture_path(c->folder, path);
+    must(pdag_pipeline_check(path, opts));
+    must(pdag_pipeline_load(path, backends[0], opts, &pipeline));
+    must(pdag_pipeline_condition(pipeline, cond, &condition));
+    must(pdag_pipeline_eval(pipeline, 1, x, t, condition, mix, eps));
+    pdag_pipeline_condition_destroy(pipeline, condition);
+    pdag_pipeline_destroy(pipeline);
+    free(x);
+    free(t);
+    free(cond);
+    return eps;
+}
+
+static void second_is_refused(const pdag_pipeline_opts *opts, const char *text)
+{
+    char path[FIXTURE_PATH_BYTES];
+
+    fixture_path(cases[0].folder, path);
+    ck_assert_int_eq(pdag_pipeline_check(path, opts), PDAG_ERR_UNSUPPORTED);
+    ck_assert_msg(strstr(pdag_error_text(), text) != NULL, "%s",
+                  pdag_error_text());
+}
+
+START_TEST(second_weights)
+{
+    static const double lambda = 0.5;
+    const uint16_t eight = 0x4800; /* float16 */
+    const float other = 0.75f;
+    size_t floats = cases[0].horizon * cases[0].action_dim;
+    copy c = copy_create();
+    pdag_pipeline_opts opts = {
+        .guidance_scale = 1.0f,
+        .pcm = {.path = c.folder, .scale = 1.0, .n_mixes = 1, .lambda = &lambda}};
+    float *alone;
+    float *half;
+    float *whole;
+
+    set_element(&c, "final_conv.1.bias", &eight, sizeof eight);
+    write_whole(c.config, c.config_text, strlen(c.config_text));
+    write_whole(c.weights, c.bytes, c.n_bytes);
+    alone = eval_mix(&opts, 0);
+    half = eval_mix(&opts, 1);
+    opts.pcm.features = true;
+    whole = eval_mix(&opts, 1);
+    for (size_t i = 0; i < floats; i++) {
+        bool moved = i % cases[0].action_dim == 1;
+
+        ck_assert((fabsf(whole[i] - alone[i]) > 1.0f) == moved);
+        alone[i] = 0.5f * (alone[i] + whole[i]);
+    }
+    fixture_compare("half", floats, half, alone, 1e-5);
+    set_element(&c, "normalizer.params_dict.action.scale", &other, sizeof other);
+    write_whole(c.weights, c.bytes, c.n_bytes);
+    second_is_refused(&opts, "the actions' normaliser differs");
+    opts.pcm.features = false;
+    second_is_refused(&opts, "action.scale: differs from");
+    temporary_folder_remove(c.folder);
+    free(alone);
+    free(half);
+    free(whole);
+    free(c.config_text);
+    free(c.bytes);
 }
 END_TEST
 
@@ -340,6 +429,7 @@ int main(void)
     tcase_add_loop_test(tc, refusal, 0, N_BAD);
     tcase_add_test(tc, normaliser_missing);
     tcase_add_loop_test(tc, normaliser_numbers, 0, 3);
+    tcase_add_test(tc, second_weights);
     suite_add_tcase(suite, tc);
     srunner_run_all(runner, CK_ENV);
     failed = srunner_ntests_failed(runner);
