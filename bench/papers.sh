@@ -14,13 +14,13 @@ set -eu
 build=build work='' python=python3 page_only=
 while [ $# -gt 0 ]; do
     case $1 in
-        --build) build=$2 ;;
-        --work) work=$2 ;;
-        --python) python=$2 ;;
-        --page-only) page_only=yes && set -- "$1" "$@" ;;
+        --build) build=$2 && shift ;;
+        --work) work=$2 && shift ;;
+        --python) python=$2 && shift ;;
+        --page-only) page_only=yes ;;
         *) sed -n '2,12s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
     esac
-    shift 2
+    shift
 done
 top=$(cd "$(dirname "$0")/.." && pwd)
 if [ -z "$page_only" ]; then

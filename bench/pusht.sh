@@ -8,17 +8,19 @@
 #
 # Parts:
 #   sequential  DDPM-100 and DDIM-50, step by step
-#   rounds      cut after 1 to 10 network rounds: picard, order-k,
-#               triangular-anderson, secant, each from the noise and from the plan
-#               before; and DDIM with as many steps
+#   rounds      cut after 1 to 10 network rounds: every method, each from the noise and
+#               from the plan before; and DDIM with as many steps
 #   converged   the same solvers until they have converged
 #   latency     one episode: sequential, on 1, 2 and 4 ranks, and the whole window
 #               as one batch
 #
 # Options: --job FILE, --csv FILE, --first-seed S, --kinds LIST (ddpm-100,ddim-50),
-# --counts LIST (1 to 10), --starts LIST (copies,trajectory), --methods LIST (secant,
-# triangular-anderson,picard,order-k,ddim; ddim: fewer steps, one after the other);
-# --table: print the rows there are as Markdown, and stop
+# --counts LIST (1 to 10), --starts LIST (copies,trajectory), --methods LIST (picard,
+# order-k,triangular-anderson,secant,pcm-unmixed,pcm-secant,ddim); --table: print
+# what there is as Markdown (scores after k rounds, episodes in brackets), and stop. pcm-secant has the trained change in the first
+# round (and, since it is near then, a slope of small variance after it), pcm-unmixed in
+# all, on the plain sweep; after one round they are the same.
+# ddim: fewer steps, one after the other.
 set -u
 
 top=$(cd "$(dirname "$0")/.." && pwd)
@@ -29,7 +31,8 @@ parts=sequential,rounds,converged,latency
 kinds=ddpm-100,ddim-50
 counts=1,2,3,4,5,6,7,8,9,10
 starts=copies,trajectory
-methods=secant,triangular-anderson,picard,order-k,ddim
+methods=picard,order-k,triangular-anderson,secant,pcm-unmixed,pcm-secant,ddim
+lora=$top/examples/models/pusht-pcm/pytorch_lora_weights.safetensors
 episodes=20
 first=100000
 table=
@@ -51,21 +54,39 @@ while [ $# -gt 0 ]; do
     shift 2
 done
 if [ -n "$table" ]; then
-    awk -F, 'NR == 1 {
-        print "| sampler | solver | from | cut at | ranks | rows a task | episodes |" \
-            " score | success | rounds | evaluations | ms a plan (p95) |"
-        print "| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |" \
-            " ---: | ---: |"
-        next
-    }
-    {
-        from = ($4 == "trajectory") ? "plan before" : "noise"
-        cut = ($5 > 0) ? $5 : "-"
-        rows = ($7 > 0) ? $7 : "-"
-        printf("| %s | %s | %s | %s | %s | %s | %s | %.3f | %.2f | %.1f | %.0f |" \
-            " %.0f (%.0f) |\n", $2, $3, from, cut, $6, rows, $8, $10, $11, $13, $14,
-            $15, $16)
-    }' "$csv"
+    awk -F, '
+        function from(start) { return start == "trajectory" ? "plan before" : "noise" }
+        NR == 1 { next }
+        $1 != "rounds" || $3 == "sequential" {
+            others[++n] = sprintf("| %s | %s | %s | %s | %s | %s | %.3f | %.2f | %.1f" \
+                " | %.0f | %.0f (%.0f) |", $2, $3, from($4), $6, $7 > 0 ? $7 : "-", $8,
+                $10, $11, $13, $14, $15, $16)
+            next
+        }
+        {
+            key = $3 " | " from($4)
+            if (!(key in known)) names[++m] = key
+            known[key]
+            if ($8 + 0 > most[key, $5]) {
+                most[key, $5] = $8
+                score[key, $5] = sprintf("%.3f (%d)", $10, $8)
+            }
+        }
+        END {
+            print "| solver | from | 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | 9 | 10 |"
+            print "| --- | --- |" " ---: | ---: | ---: | ---: | ---: | ---: | ---: |" \
+                " ---: | ---: | ---: |"
+            for (i = 1; i <= m; i++) {
+                line = "| " names[i] " |"
+                for (k = 1; k <= 10; k++) line = line " " score[names[i], k] " |"
+                print line
+            }
+            print "\n| sampler | solver | from | ranks | rows a task | episodes | score" \
+                " | success | rounds | evaluations | ms a plan (p95) |"
+            print "| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |" \
+                " ---: |"
+            for (i = 1; i <= n; i++) print others[i]
+        }' "$csv"
     exit
 fi
 out=$(mktemp -d)
@@ -84,6 +105,18 @@ value() { # name of a number in rollout.json; the last of that name is the whole
     sed -n "s/^ *\"$1\": \([-0-9.e+]*\),*\$/\1/p" "$out/run/rollout.json" | tail -n 1
 }
 
+# What a method's name sets.
+settings() {
+    case $1 in
+        pcm-unmixed) echo "solver.method=secant solver.history=0 model.lora=$lora" ;;
+        pcm-secant)
+            echo "solver.method=secant pcm.path=$lora pcm.rounds=1" \
+                "pcm.variance=0.03 solver.variance=0.001"
+            ;;
+        *) echo "solver.method=$1" ;;
+    esac
+}
+
 # One rollout, one row.
 measure() { # part, sampler, method, start, most rounds or 0, ranks, block rows, episodes
     key=$1,$2,$3,$4,$5,$6,$7,$8,$first
@@ -95,9 +128,13 @@ measure() { # part, sampler, method, start, most rounds or 0, ranks, block rows,
     [ "$5" -gt 1 ] && launch="mpirun --oversubscribe -np $5"
     rows=
     [ "$6" -gt 0 ] && rows="--set block_rows=$6"
+    method=
+    for setting in $(settings "$2"); do
+        method="$method --set $setting"
+    done
     # shellcheck disable=SC2086
     $launch "$program" rollout "$job" --set "sampler.kind=$kind" \
-        --set "sampler.steps=${1#*-}" --set "solver.method=$2" \
+        --set "sampler.steps=${1#*-}" $method \
         --set "solver.start=$3" --set "solver.max_rounds=$4" $rows \
         --episodes "$count" --first-seed "$first" -q --force -o "$out/run" \
         > /dev/null
@@ -128,7 +165,7 @@ for part in $(list "$parts"); do
         rounds)
             for k in $(list "$counts"); do
                 for method in $(list "$methods"); do
-                    [ "$method" = ddim ] && continue
+                    case $k,$method in *,ddim | 1,pcm-secant) continue ;; esac
                     for start in $(list "$starts"); do
                         measure "$part" "$sampler" "$method" "$start" "$k" 1 0 \
                             "$episodes"

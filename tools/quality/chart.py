@@ -96,4 +96,4 @@ def write(path, panels, names, lines):
             if name in lines[i]:
                 draw_line(draw, panel, i * PANEL, lines[i][name], COLOURS[j % len(COLOURS)])
     draw_names(draw, names, width, font)
-    image.resize((width, height), Image.Resampling.LANCZOS).quantize(64).save(path, optimize=True)
+    image.resize((width, height), Image.Resampling.LANCZOS).quantize(256).save(path, optimize=True)
