@@ -74,6 +74,7 @@ while [ "$batch" -lt "$batches" ]; do
     run_once secant $first 8 "$base"
     run_once gaussian $first 8 "$base" $gaussian
     run_once picard $first 8 "$base" solver.method=picard
+    run_once order-k $first 8 "$base" solver.method=order-k solver.max_rounds=10
     run_once triangular-anderson $first 8 "$base" solver.method=triangular-anderson
     batch=$((batch + 1))
 done

@@ -29,6 +29,7 @@ NAMES = {
     "sequential": "sequential, k steps of 50",
     "steps": "sequential, k steps in all",
     "picard": "Picard",
+    "order-k": "order-k",
     "triangular-anderson": "triangular-anderson",
     "gaussian": "Gaussian slope",
     "secant": "secant",
