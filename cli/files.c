@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "base/npy.h"
 
 struct pdag_file {
     char *path, *temporary;
@@ -81,6 +82,21 @@ pdag_status pdag_file_write(const char *folder, const char *name,
 
     return status == PDAG_OK
                ? pdag_file_end(file, pdag_file_add(file, bytes, n_bytes)) : status;
+}
+
+pdag_status pdag_file_write_npy(const char *folder, const char *name,
+                                const float *data, int n_dims,
+                                const size_t *dims)
+{
+    void *bytes;
+    size_t n_bytes;
+    pdag_status status = pdag_npy_encode(data, n_dims, dims, &bytes, &n_bytes);
+
+    if (status != PDAG_OK)
+        return status;
+    status = pdag_file_write(folder, name, bytes, n_bytes);
+    free(bytes);
+    return status;
 }
 
 static pdag_status try_to_write(const char *folder)

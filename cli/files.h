@@ -15,7 +15,13 @@ extern "C" {
 pdag_status pdag_file_write(const char *folder, const char *name,
                             const void *bytes, size_t n_bytes);
 
-/** The same piece by piece.  *file_out goes to pdag_file_end() whatever comes. */
+/** folder/name as .npy: float32, C order, dims[n_dims].  PDAG_ERR_IO, _NOMEM. */
+pdag_status pdag_file_write_npy(const char *folder, const char *name,
+                                const float *data, int n_dims,
+                                const size_t *dims);
+
+/** pdag_file_write() piece by piece.  *file_out goes to pdag_file_end() whatever
+ *  comes. */
 typedef struct pdag_file pdag_file;
 
 pdag_status pdag_file_begin(const char *folder, const char *name,

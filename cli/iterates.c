@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "base/npy.h"
 #include "cli/files.h"
 
 typedef struct rounds {
@@ -87,20 +86,14 @@ pdag_status pdag_iterates_write(pdag_iterates *it, size_t sample,
     const pdag_setup *setup = it->setup;
     rounds *r = &it->sample[sample];
     size_t dims[PDAG_STATE_MAX_DIMS + 2] = {r->n, it->n_states};
-    char *name;
-    void *bytes;
-    size_t n_bytes;
+    char *name = pdag_xasprintf("%s.iterates.npy", stem);
     pdag_status status;
 
     for (int d = 0; d < setup->n_state_dims; d++)
         dims[d + 2] = setup->state_dims[d];
-    status = pdag_npy_encode(r->x, setup->n_state_dims + 2, dims, &bytes, &n_bytes);
-    if (status == PDAG_OK) {
-        name = pdag_xasprintf("%s.iterates.npy", stem);
-        status = pdag_file_write(setup->job->output, name, bytes, n_bytes);
-        free(name);
-        free(bytes);
-    }
+    status = pdag_file_write_npy(setup->job->output, name, r->x,
+                                 setup->n_state_dims + 2, dims);
+    free(name);
     free(r->x);
     memset(r, 0, sizeof *r);
     return status;

@@ -10,7 +10,6 @@
 
 #include "base/json.h"
 #include "base/mem.h"
-#include "base/npy.h"
 #include "cli/files.h"
 #include "cli/text.h"
 #include "comm/comm.h"
@@ -296,20 +295,12 @@ static pdag_status write_npy(const pdag_setup *setup, const char *name,
 {
     size_t dims[PDAG_MAX_DIMS];
     int n_dims = 0;
-    void *bytes;
-    size_t n_bytes;
-    pdag_status status;
 
     if (n_rows > 0)
         dims[n_dims++] = n_rows;
     for (int d = 0; d < setup->n_state_dims; d++)
         dims[n_dims++] = setup->state_dims[d];
-    status = pdag_npy_encode(data, n_dims, dims, &bytes, &n_bytes);
-    if (status != PDAG_OK)
-        return status;
-    status = pdag_file_write(setup->job->output, name, bytes, n_bytes);
-    free(bytes);
-    return status;
+    return pdag_file_write_npy(setup->job->output, name, data, n_dims, dims);
 }
 
 static pdag_status write_picture(const pdag_setup *setup, const char *name,

@@ -4,7 +4,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
-#include "base/npy.h"
+#include "cli/files.h"
 #include "cli/rollout.h"
 
 /* cli/rollout_files.c: the files of episodes and plans in the output folder. */
@@ -14,20 +14,15 @@ static char *stem_of(size_t episode, size_t plan)
     return pdag_xasprintf("episode-%03zu-plan-%03zu", episode, plan);
 }
 
-static pdag_status write_array(pdag_rollout *r, const char *stem, const char *what,
-                               const float *data, int n_dims, const size_t *dims)
+static pdag_status write_array(const pdag_rollout *r, const char *stem,
+                               const char *what, const float *data, int n_dims,
+                               const size_t *dims)
 {
-    char *name;
-    void *bytes;
-    size_t n_bytes;
-    pdag_status status = pdag_npy_encode(data, n_dims, dims, &bytes, &n_bytes);
+    char *name = pdag_xasprintf("%s.%s.npy", stem, what);
+    pdag_status status = pdag_file_write_npy(r->setup.job->output, name, data,
+                                             n_dims, dims);
 
-    if (status != PDAG_OK)
-        return status;
-    name = pdag_xasprintf("%s.%s.npy", stem, what);
-    status = pdag_output_file(&r->output, name, bytes, n_bytes);
     free(name);
-    free(bytes);
     return status;
 }
 

@@ -172,11 +172,12 @@ pdag_status pdag_rollout_write(pdag_rollout *r, const pdag_session *session,
 
 int pdag_rollout_status(const pdag_rollout *r)
 {
-    means m = average(r);
-
-    return r->n_done < r->n_episodes    ? PDAG_EXIT_STOPPED
-           : m.n_converged < m.n_plans ? PDAG_EXIT_NOT_CONVERGED
-                                        : PDAG_EXIT_OK;
+    if (r->n_done < r->n_episodes)
+        return PDAG_EXIT_STOPPED;
+    for (size_t k = 0; k < r->n_done; k++)
+        if (r->episode[k].n_converged < r->episode[k].plans)
+            return PDAG_EXIT_NOT_CONVERGED;
+    return PDAG_EXIT_OK;
 }
 
 void pdag_rollout_print(const pdag_rollout *r)

@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include "base/mem.h"
-#include "base/npy.h"
 #include "cli/files.h"
 
 /* Folder of a path, malloc'ed, and the name in it. */
@@ -101,8 +100,6 @@ pdag_status pdag_statistics_write(const pdag_statistics *s)
     const char *name;
     char *folder;
     void *memory;
-    void *bytes;
-    size_t n_bytes;
     pdag_status status;
 
     if (s->path == NULL)
@@ -114,15 +111,11 @@ pdag_status pdag_statistics_write(const pdag_statistics *s)
         one_element(s, k, memory);
     for (int i = 0; i < s->setup->n_state_dims; i++)
         dims[i + 1] = s->setup->state_dims[i];
-    status = pdag_npy_encode(memory, s->setup->n_state_dims + 1, dims, &bytes,
-                             &n_bytes);
-    free(memory);
-    if (status != PDAG_OK)
-        return status;
     folder = split_path(s->path, &name);
-    status = pdag_file_write(folder, name, bytes, n_bytes);
+    status = pdag_file_write_npy(folder, name, memory, s->setup->n_state_dims + 1,
+                                 dims);
     free(folder);
-    free(bytes);
+    free(memory);
     return status;
 }
 

@@ -203,5 +203,5 @@ pdag_status pdag_time_gather_with(pdag_pass *pass, pdag_time *time,
 pdag_buf pdag_time_view(const pdag_pass *pass, const pdag_time_slot *slot)
 {
     return pdag_piece(pass->be, pass->time, pass->rows * slot->offset,
-                 pass->rows * slot->width);
+                      pass->rows * slot->width);
 }

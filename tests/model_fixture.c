@@ -102,6 +102,20 @@ float *fixture_poison(size_t count)
     return values;
 }
 
+void fixture_eval(const char *path, pdag_backend *be,
+                  const pdag_pipeline_opts *opts, size_t rows, const float *x,
+                  const float *t, const float *cond, size_t mix, float *eps_out)
+{
+    pdag_condition *condition;
+    pdag_pipeline *pipeline;
+
+    must(pdag_pipeline_load(path, be, opts, &pipeline));
+    must(pdag_pipeline_condition(pipeline, cond, &condition));
+    must(pdag_pipeline_eval(pipeline, rows, x, t, condition, mix, eps_out));
+    pdag_pipeline_condition_destroy(pipeline, condition);
+    pdag_pipeline_destroy(pipeline);
+}
+
 void fixture_copy(const char *name, const char *folder)
 {
     char source[FIXTURE_PATH_BYTES];

@@ -6,6 +6,7 @@
 #include <stddef.h>
 
 #include "backend/backend.h"
+#include "models/pipeline.h"
 #include "models/weights.h"
 
 #define FIXTURE_PATH_BYTES 1024
@@ -31,6 +32,12 @@ void must(pdag_status status);
 /* Fails the test unless max |a - b| <= bound * RMS of b, and says how far. */
 void fixture_compare(const char *what, size_t count, const float *a,
                      const float *b, double bound);
+
+/* What the pipeline at `path`, loaded for this alone, evaluates `rows` rows to:
+   x [rows][D], t [rows], raw condition; eps_out [rows][D]. */
+void fixture_eval(const char *path, pdag_backend *be,
+                  const pdag_pipeline_opts *opts, size_t rows, const float *x,
+                  const float *t, const float *cond, size_t mix, float *eps_out);
 
 /* All of fixture NAME into `folder`, a temporary_folder(), over what is there, to
    be written to. */

@@ -370,14 +370,8 @@ static float *eval(const char *path, pdag_backend *be,
     float *t = fixture_tensor("../lora", "t", 3, NULL);
     float *cond = fixture_tensor("../lora", "cond", 180, NULL);
     float *eps = fixture_poison(3 * dim);
-    pdag_condition *condition;
-    pdag_pipeline *pipeline;
 
-    must(pdag_pipeline_load(path, be, opts, &pipeline));
-    must(pdag_pipeline_condition(pipeline, cond, &condition));
-    must(pdag_pipeline_eval(pipeline, 3, x, t, condition, mix, eps));
-    pdag_pipeline_condition_destroy(pipeline, condition);
-    pdag_pipeline_destroy(pipeline);
+    fixture_eval(path, be, opts, 3, x, t, cond, mix, eps);
     free(x);
     free(t);
     free(cond);

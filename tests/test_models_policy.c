@@ -347,16 +347,10 @@ static float *eval_mix(const pdag_pipeline_opts *opts, size_t mix)
     float *cond = fixture_tensor(c->folder, "cond", 2 * observed, NULL);
     float *eps = fixture_poison(dim);
     char path[FIXTURE_PATH_BYTES];
-    pdag_condition *condition;
-    pdag_pipeline *pipeline;
 
     fixture_path(c->folder, path);
     must(pdag_pipeline_check(path, opts));
-    must(pdag_pipeline_load(path, backends[0], opts, &pipeline));
-    must(pdag_pipeline_condition(pipeline, cond, &condition));
-    must(pdag_pipeline_eval(pipeline, 1, x, t, condition, mix, eps));
-    pdag_pipeline_condition_destroy(pipeline, condition);
-    pdag_pipeline_destroy(pipeline);
+    fixture_eval(path, backends[0], opts, 1, x, t, cond, mix, eps);
     free(x);
     free(t);
     free(cond);
