@@ -17,10 +17,12 @@
 # Options: --job FILE, --csv FILE, --first-seed S, --kinds LIST (ddpm-100,ddim-50),
 # --counts LIST (1 to 10), --starts LIST (copies,trajectory), --methods LIST (picard,
 # order-k,triangular-anderson,secant,pcm-unmixed,pcm-secant,ddim); --table: print
-# what there is as Markdown (scores after k rounds, episodes in brackets), and stop. pcm-secant has the trained change in the first
-# round (and, since it is near then, a slope of small variance after it), pcm-unmixed in
-# all, on the plain sweep; after one round they are the same.
-# ddim: fewer steps, one after the other.
+# what there is as Markdown (scores after k rounds, episodes in brackets), and stop.
+#
+# pcm-secant has the trained change in the first round (and, since it is near then, a
+# slope of small variance after it), pcm-unmixed in all, on the plain sweep; after one
+# round they are the same.  They are measured only as they were trained: with DDPM-100,
+# from the plan before.  ddim: fewer steps, one after the other.
 set -u
 
 top=$(cd "$(dirname "$0")/.." && pwd)
@@ -119,6 +121,7 @@ settings() {
 
 # One rollout, one row.
 measure() { # part, sampler, method, start, most rounds or 0, ranks, block rows, episodes
+    case $2,$3,$4 in *,pcm-*,*) [ "$2,$4" = ddpm-100,trajectory ] || return 0 ;; esac
     key=$1,$2,$3,$4,$5,$6,$7,$8,$first
     grep -q "^$key," "$csv" && return
     count=$8

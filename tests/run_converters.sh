@@ -6,14 +6,7 @@
 set -u
 # shellcheck source=tests/script_lib.sh
 . "${srcdir:-.}/tests/script_lib.sh"
-python=${PYTHON:-python3}
-"$python" -c 'import numpy, safetensors, torch' 2> "$out/stderr" || {
-    echo "$script: skipped, no PyTorch with safetensors and numpy"
-    exit 77
-}
-OMP_NUM_THREADS=1
-PYTHONDONTWRITEBYTECODE=1
-export OMP_NUM_THREADS PYTHONDONTWRITEBYTECODE
+need_python numpy safetensors torch
 models=$src/tests/data/models
 convert=$src/tools/convert
 made=$out/made

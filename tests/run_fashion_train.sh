@@ -5,14 +5,7 @@
 set -u
 # shellcheck source=tests/script_lib.sh
 . "${srcdir:-.}/tests/script_lib.sh"
-python=${PYTHON:-python3}
-"$python" -c 'import diffusers, safetensors, torch' 2> "$out/stderr" || {
-    echo "$script: skipped, no PyTorch with diffusers and safetensors"
-    exit 77
-}
-OMP_NUM_THREADS=1
-PYTHONDONTWRITEBYTECODE=1
-export OMP_NUM_THREADS PYTHONDONTWRITEBYTECODE
+need_python diffusers safetensors torch
 data=$out/data
 mkdir "$data"
 "$python" - "$data" <<'END' || exit 1

@@ -6,15 +6,7 @@
 set -u
 # shellcheck source=tests/script_lib.sh
 . "${srcdir:-.}/tests/script_lib.sh"
-python=${PYTHON:-python3}
-"$python" -c 'import diffusers, numpy, safetensors, torch, transformers' \
-    2> "$out/stderr" || {
-    echo "$script: skipped, no PyTorch with diffusers and transformers"
-    exit 77
-}
-OMP_NUM_THREADS=1
-PYTHONDONTWRITEBYTECODE=1
-export OMP_NUM_THREADS PYTHONDONTWRITEBYTECODE
+need_python diffusers numpy safetensors torch transformers
 program=$(command -v "$PICARD_DAG")
 models=$src/tests/data/models
 lora=pytorch_lora_weights.safetensors

@@ -28,3 +28,17 @@ has() { # file, text
 has_not() { # file, text
     grep -q -- "$2" "$out/$1" && complain "'$2' in $1"
 }
+
+# Sets $python ($PYTHON, or python3) for what runs tools/; ends the script as skipped
+# where that lacks a module.
+need_python() { # module ..
+    python=${PYTHON:-python3}
+    OMP_NUM_THREADS=1
+    PYTHONDONTWRITEBYTECODE=1
+    export OMP_NUM_THREADS PYTHONDONTWRITEBYTECODE
+    "$python" -c 'import importlib, sys
+for name in sys.argv[1:]: importlib.import_module(name)' "$@" 2> "$out/stderr" || {
+        echo "$script: skipped, $python lacks a module of: $*"
+        exit 77
+    }
+}
