@@ -70,7 +70,7 @@ typedef struct pdag_rollout {
     bool begun;        /* rollout.json of this start is there */
     pdag_episode *episode; /* [n_episodes] */
     size_t n_done;
-    double *latency; /* [n_timed], seconds: plans of this start, in order */
+    double *latency; /* [n_timed], ms: plans of this start, in order */
     size_t n_timed;
     bool stopped; /* by a signal, in an episode that does not count */
 } pdag_rollout;

@@ -236,7 +236,7 @@ static pdag_status make_plan(pdag_rollout *r, pdag_session *session,
     if (r->guess != NULL)
         expect(r, e->plans == 0);
     r->latency = pdag_xgrow(r->latency, r->n_timed, sizeof *r->latency);
-    r->latency[r->n_timed++] = pdag_seconds() - began;
+    r->latency[r->n_timed++] = 1e3 * (pdag_seconds() - began);
     status = begin_files(r, session);
     if (status == PDAG_OK)
         status = pdag_rollout_keep_plan(r, e->plans);

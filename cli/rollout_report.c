@@ -16,7 +16,7 @@
 typedef struct means {
     double score, success, rounds, evaluations;
     size_t n_plans, n_converged;
-    double median, p95; /* seconds of a plan of this start, or the one before */
+    double median, p95; /* ms of a plan of this start, or the one before */
 } means;
 
 static int compare(const void *a, const void *b)
@@ -37,12 +37,13 @@ static double quantile(const double *sorted, size_t n, double share)
     return sorted[low] + (at - (double)low) * (sorted[high] - sorted[low]);
 }
 
-/* Of the rollout that this one goes on from; 0 where that does not say. */
+/* Of the rollout that this one goes on from, in rollout.json's milliseconds: the
+   same bits come out again.  0 where that does not say. */
 static double latency_before(const pdag_rollout *r, const char *name)
 {
     const json_t *all = json_object_get(r->before, "latency_ms");
 
-    return 1e-3 * json_number_value(json_object_get(all, name));
+    return json_number_value(json_object_get(all, name));
 }
 
 /* Of the episodes that have ended; all 0 where none has. */
@@ -155,8 +156,7 @@ static json_t *rollout_json(const pdag_rollout *r, const pdag_session *session,
     json_object_set_new(root, "rounds_mean", json_real(m.rounds));
     json_object_set_new(root, "evaluations_mean", json_real(m.evaluations));
     json_object_set_new(root, "latency_ms",
-                        json_pack("{s:f, s:f}", "median", 1e3 * m.median, "p95",
-                                  1e3 * m.p95));
+                        json_pack("{s:f, s:f}", "median", m.median, "p95", m.p95));
     return root;
 }
 
@@ -191,6 +191,6 @@ void pdag_rollout_print(const pdag_rollout *r)
     printf("plans_converged     %zu\n", m.n_converged);
     printf("rounds_mean         %.2f\n", m.rounds);
     printf("evaluations_mean    %.2f\n", m.evaluations);
-    printf("latency_ms.median   %.2f\n", 1e3 * m.median);
-    printf("latency_ms.p95      %.2f\n", 1e3 * m.p95);
+    printf("latency_ms.median   %.2f\n", m.median);
+    printf("latency_ms.p95      %.2f\n", m.p95);
 }
