@@ -1,12 +1,21 @@
 #include "tests/temporary.h"
 
-#include <check.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 static char file_path[TEMPORARY_BYTES]; /* "": there is none */
+
+/* Not check's assertions: a main() may call these before its tests. */
+static void need(bool done, const char *what)
+{
+    if (done)
+        return;
+    perror(what);
+    abort();
+}
 
 /* A name for mkdtemp() and mkstemp(). */
 static void name_in_parent(char out[TEMPORARY_BYTES])
@@ -20,7 +29,7 @@ static void name_in_parent(char out[TEMPORARY_BYTES])
 void temporary_folder(char out[TEMPORARY_BYTES])
 {
     name_in_parent(out);
-    ck_assert_ptr_nonnull(mkdtemp(out));
+    need(mkdtemp(out) != NULL, out);
 }
 
 void temporary_folder_remove(const char *folder)
@@ -28,7 +37,7 @@ void temporary_folder_remove(const char *folder)
     char command[TEMPORARY_BYTES + 16];
 
     snprintf(command, sizeof command, "rm -rf '%s'", folder);
-    ck_assert_int_eq(system(command), 0);
+    need(system(command) == 0, command);
 }
 
 const char *temporary_file(const char *text)
@@ -40,13 +49,13 @@ const char *temporary_file(const char *text)
 
         name_in_parent(file_path);
         number = mkstemp(file_path);
-        ck_assert_int_ge(number, 0);
+        need(number >= 0, file_path);
         close(number);
     }
     file = fopen(file_path, "wb");
-    ck_assert_ptr_nonnull(file);
-    ck_assert_uint_eq(fwrite(text, 1, strlen(text), file), strlen(text));
-    ck_assert_int_eq(fclose(file), 0);
+    need(file != NULL, file_path);
+    need(fwrite(text, 1, strlen(text), file) == strlen(text), file_path);
+    need(fclose(file) == 0, file_path);
     return file_path;
 }
 

@@ -13,13 +13,13 @@
 
 #include "base/mem.h"
 #include "cli/store.h"
+#include "tests/temporary.h"
 
-static char output[64];
+static char output[TEMPORARY_BYTES];
 
 static void set_up(void)
 {
-    snprintf(output, sizeof output, "test_cli_store.XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(output));
+    temporary_folder(output);
 }
 
 /* A path in the output folder; the text of the last four calls stays. */

@@ -11,12 +11,13 @@
 
 #include "base/mem.h"
 #include "cli/trace.h"
+#include "tests/temporary.h"
 
 #define MOST_WORKERS 5
 #define MOST_SPANS 4000
 #define BEGAN 5000.0 /* of the run, scheduler's clock */
 
-static char folder[] = "test_cli_trace.XXXXXX";
+static char folder[TEMPORARY_BYTES];
 
 static unsigned long long state = 20260721;
 
@@ -24,12 +25,6 @@ static double uniform(void)
 {
     state = state * 6364136223846793005ULL + 1442695040888963407ULL;
     return (double)(state >> 11) / 9007199254740992.0;
-}
-
-static void make_folder(void)
-{
-    memset(folder + strlen(folder) - 6, 'X', 6);
-    ck_assert_ptr_nonnull(mkdtemp(folder));
 }
 
 /* The trace's file, read back and removed with its folder. */
@@ -232,7 +227,7 @@ static void make_run(run *r, int n_workers, double least)
     r->scheduler = BEGAN + 0.01;
     for (int w = 0; w < n_workers; w++)
         r->now[w] = BEGAN + 0.01;
-    make_folder();
+    temporary_folder(folder);
 }
 
 static void end_run(run *r)
@@ -470,7 +465,7 @@ START_TEST(test_faults)
     size_t i;
     size_t n = 0;
 
-    make_folder();
+    temporary_folder(folder);
     pdag_trace_event(trace, &e);
     e.kind = PDAG_EVENT_LOST;
     pdag_trace_event(trace, &e);
@@ -513,7 +508,7 @@ START_TEST(test_nothing)
     pdag_trace *trace = pdag_trace_create(0, BEGAN);
     json_t *root;
 
-    make_folder();
+    temporary_folder(folder);
     root = written(trace, 0, NULL);
     ck_assert(json_is_array(json_object_get(root, "traceEvents")));
     ck_assert_uint_eq(count(root, "X", NULL), 0);

@@ -2,6 +2,10 @@
    flipped bits, headers that lie. */
 #include "tests/checkpoint_bytes.h"
 
+#include <fcntl.h>
+
+#include "tests/temporary.h"
+
 static const char job[] = "\x0a\x04\x0a\x02/m";
 #define JOB_BYTES (sizeof job - 1)
 
@@ -503,8 +507,8 @@ END_TEST
 
 START_TEST(test_read)
 {
-    char path[] = "test_proto_checkpoint.XXXXXX";
-    int fd = mkstemp(path);
+    const char *path = temporary_file("");
+    int fd = open(path, O_RDWR | O_CLOEXEC);
     pdag_checkpoint *poison = (pdag_checkpoint *)&random_state;
     pdag_checkpoint *cp = pdag_checkpoint_create(job, JOB_BYTES);
     pdag_checkpoint *back = poison;

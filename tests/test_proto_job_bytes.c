@@ -1,5 +1,6 @@
 /* proto/job: job files, good and bad bytes, paths, packing. */
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "tests/proto_job.h"
 
