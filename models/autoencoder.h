@@ -24,7 +24,6 @@ typedef struct pdag_autoencoder_info {
     size_t latent_channels; /* of a latent that decode() takes */
     size_t factor;          /* picture side over latent side */
     double scaling_factor;  /* latents are divided by it before decoding */
-    double shift_factor;    /* then this is added; 0: none */
 } pdag_autoencoder_info;
 
 /** An implementation embeds this as its first member.  Not thread safe. */

@@ -64,10 +64,9 @@ static pdag_status read_config(const pdag_json *json, autoencoder_kl *vae)
     info->out_channels = vae->config.out_channels;
     info->latent_channels = vae->config.latent_channels;
     info->factor = (size_t)1 << (vae->config.n_blocks - 1);
-    PDAG_TRY(pdag_json_real(json, "scaling_factor", 1e-12, 1e12, 0.18215,
-                            &info->scaling_factor));
-    return pdag_json_real(json, "shift_factor", -1e12, 1e12, 0.0,
-                          &info->shift_factor);
+    /* `shift_factor` is left alone, as diffusers' pipelines of them do. */
+    return pdag_json_real(json, "scaling_factor", 1e-12, 1e12, 0.18215,
+                          &info->scaling_factor);
 }
 
 static pdag_status build_encoder(pdag_builder *b, autoencoder_kl *vae)

@@ -232,7 +232,6 @@ static pdag_status decode_latent(pdag_pipeline *pipeline, const float *state,
     pdag_autoencoder *vae = pipeline->vae;
     const pdag_denoiser *network = pipeline->network;
     float scale = (float)vae->info.scaling_factor;
-    float shift = (float)vae->info.shift_factor;
     void *memory;
     float *latent;
     pdag_status status =
@@ -242,7 +241,7 @@ static pdag_status decode_latent(pdag_pipeline *pipeline, const float *state,
         return status;
     latent = memory;
     for (size_t d = 0; d < network->dim; d++)
-        latent[d] = state[d] / scale + shift;
+        latent[d] = state[d] / scale;
     status = vae->ops->decode(vae, network->state_dims[1], network->state_dims[2],
                               latent, planes);
     free(latent);

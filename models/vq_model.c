@@ -74,7 +74,6 @@ static pdag_status read_config(const pdag_json *json, vq_model *vq)
     info->out_channels = vq->config.out_channels;
     info->latent_channels = vq->code_dim;
     info->factor = (size_t)1 << (vq->config.n_blocks - 1);
-    info->shift_factor = 0.0;
     return pdag_json_real(json, "scaling_factor", 1e-12, 1e12, 1.0,
                           &info->scaling_factor);
 }

@@ -8,6 +8,7 @@
 
 #include "models/pipeline.h"
 #include "tests/model_fixture.h"
+#include "tests/temporary.h"
 
 /* DDIM without noise: x0 = (x - sqrt(1-a) e) / sqrt(a), cut at `clip`, then to
    a'. */
@@ -79,6 +80,30 @@ START_TEST(stable_diffusion)
 {
     for (size_t i = 0; i < n_backends; i++)
         check_stable_diffusion(backends[i]);
+}
+END_TEST
+
+/* diffusers' Stable Diffusion decodes without a VAE's shift. */
+START_TEST(shift_factor)
+{
+    const pdag_pipeline_opts opts = {.guidance_scale = 2.5f};
+    char folder[TEMPORARY_BYTES];
+    pdag_pipeline *pipeline;
+    float *state = fixture_tensor("sd-odd", "state", 4 * 8 * 12, NULL);
+    float *picture = fixture_tensor("sd-odd", "picture", 16 * 24 * 3, NULL);
+    float *out = fixture_poison(16 * 24 * 3);
+
+    temporary_folder(folder);
+    fixture_copy("sd-odd", folder);
+    fixture_change(folder, "vae/config.json", "shift_factor", "0.5");
+    must(pdag_pipeline_load(folder, backends[0], &opts, &pipeline));
+    must(pdag_pipeline_decode(pipeline, state, out));
+    fixture_compare("picture", 16 * 24 * 3, out, picture, 1e-4);
+    pdag_pipeline_destroy(pipeline);
+    temporary_folder_remove(folder);
+    free(state);
+    free(picture);
+    free(out);
 }
 END_TEST
 
@@ -280,6 +305,7 @@ int main(void)
     tcase_add_checked_fixture(all, open_backends, close_backends);
     tcase_set_timeout(all, 300);
     tcase_add_test(all, stable_diffusion);
+    tcase_add_test(all, shift_factor);
     tcase_add_test(all, inspect_stable_diffusion);
     tcase_add_test(all, unconditional);
     tcase_add_loop_test(all, unconditional_run, 0,
