@@ -42,22 +42,24 @@ work=${keep:-$(mktemp -d)}
 mkdir -p "$work" || exit 1
 [ -n "$keep" ] || trap 'rm -rf "$work"' EXIT
 
-# The library without MPI and oneDNN, then the MPI transport with SimGrid's MPI.
+# The library without what a sleeping network has no use for, then the MPI transport
+# with SimGrid's MPI.
 build() {
     cd "$work" || exit 1
     [ -f Makefile ] ||
-        "$top/configure" --quiet --without-mpi --without-onednn > configure.out ||
-        return 1
+        "$top/configure" --quiet --without-mpi --without-onednn --without-cuda \
+            --without-chipmunk > configure.out || return 1
     # smpicc would put its own malloc in place of the C library's.
     flags="-O2 -g -fPIC -DSMPI_NO_OVERRIDE_MALLOC"
-    make -s proto/job.pb-c.h && make -s -j"$(nproc)" CC=smpicc CFLAGS="$flags" \
-        libpdag.a > make.out || return 1
+    make -s proto/job.pb-c.h proto/checkpoint.pb-c.h &&
+        make -s -j"$(nproc)" CC=smpicc CFLAGS="$flags" libpdag.a > make.out || return 1
     flags="-std=gnu11 $flags -I. -I$top $(pkg-config --cflags libprotobuf-c jansson)"
     # shellcheck disable=SC2086
     smpicc $flags -include "$top/bench/simgrid/gaps.h" -c "$top/comm/mpi.c" \
         -o simgrid_mpi.o || return 1
     objects=simgrid_mpi.o
-    for file in bench/makespan bench/star cli/setup cli/sampler cli/guess; do
+    for file in comm/mpi_launch bench/makespan bench/star cli/setup cli/sampler \
+        cli/guess cli/observe; do
         object=simgrid_$(basename $file).o
         # shellcheck disable=SC2086
         smpicc $flags -c "$top/$file.c" -o "$object" || return 1
