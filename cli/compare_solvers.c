@@ -55,6 +55,14 @@ static words split(const char *text, char separator)
     return parts;
 }
 
+/* Whether a solver's name says METHOD+pcm. */
+static bool wants_pcm(const char *method)
+{
+    size_t length = strlen(method);
+
+    return length > 4 && strcmp(method + length - 4, "+pcm") == 0;
+}
+
 /* Edits of the job that make it this solver's: another method starts from its own
    defaults and without the job's Picard-consistency model ("+pcm" after it: with
    it), "job" from what the job says.  Where a trajectory is given as the
@@ -63,7 +71,7 @@ static words edits_of(const pdag_compare *c, const words *parts)
 {
     bool keep = strcmp(c->setup.job->solver.start, "trajectory") == 0;
     size_t length = strlen(parts->item[0]);
-    bool pcm = length > 4 && strcmp(parts->item[0] + length - 4, "+pcm") == 0;
+    bool pcm = wants_pcm(parts->item[0]);
     words edits = {0, NULL};
 
     if (strcmp(parts->item[0], "job") != 0) {
@@ -97,6 +105,9 @@ static pdag_status make_setup(const pdag_compare *c, const char *name,
             (i > 0 && strchr(parts.item[i], '=') == NULL))
             status = pdag_error(PDAG_ERR_ARG, "'%s': expected METHOD or "
                                 "METHOD:FIELD=VALUE:..", name);
+    if (status == PDAG_OK && wants_pcm(parts.item[0]) &&
+        !c->setup.job->pcm.present)
+        status = pdag_error(PDAG_ERR_ARG, "'%s': the job has no pcm.path", name);
     for (size_t i = 1; status == PDAG_OK && i < parts.n; i++)
         if (strncmp(parts.item[i], "start_row", 9) == 0)
             status = pdag_error(PDAG_ERR_ARG, "'%s': start_row says from which row "

@@ -62,6 +62,8 @@ expect 2 "$PICARD_DAG" compare "$job" --solvers picard,frob -o "$out/never"
 has stderr '^picard-dag: --solvers: frob: '
 expect 2 "$PICARD_DAG" compare "$job" --solvers secant:frob=1 -o "$out/never"
 expect 2 "$PICARD_DAG" compare "$job" --solvers secant:history -o "$out/never"
+expect 2 "$PICARD_DAG" compare "$job" --solvers secant+pcm -o "$out/never"
+has stderr '^picard-dag: --solvers: secant+pcm: .*: the job has no pcm.path'
 expect 2 "$PICARD_DAG" compare "$job" --solvers '' -o "$out/never"
 expect 2 "$PICARD_DAG" compare "$job" --seeds 0
 expect 2 "$PICARD_DAG" compare "$job" --seeds 1.5
