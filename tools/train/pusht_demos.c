@@ -8,11 +8,13 @@
    action of row t.  --noise is what the agent's target is disturbed by while it
    moves: the recorded action is the undisturbed one, so that a policy learns to
    come back.  Seeds are the environment's; evaluations use those from 100000 on. */
+#include <errno.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/mem.h"
 #include "base/npy.h"
@@ -234,6 +236,10 @@ int main(int argc, char **argv)
 
     if (!parse(argc, argv, &o))
         return usage();
+    if (mkdir(o.output, 0777) != 0 && errno != EEXIST) {
+        fprintf(stderr, "pusht_demos: %s: %s\n", o.output, strerror(errno));
+        return 1;
+    }
     if (pdag_pusht_create(&world) != PDAG_OK) {
         fprintf(stderr, "pusht_demos: %s\n", pdag_error_text());
         return 1;
