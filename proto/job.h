@@ -109,7 +109,7 @@ typedef struct pdag_job {
 } pdag_job;
 
 /** `path`: file, or "-" for standard input.  set[n_set]: "field=value" texts of
- *  the command line, applied in order (contract.md section 1).  Everything that
+ *  the command line, applied in order (docs/job-file.md).  Everything that
  *  can be checked without the model is checked; the error names file, field,
  *  value and allowed range.  PDAG_ERR_INPUT, _FORMAT (not a job, unknown field
  *  number), _ARG (range, choice), _UNSUPPORTED (a legal value that this version
@@ -145,7 +145,7 @@ pdag_status pdag_job_pack(const pdag_job *job, void **bytes_out,
 pdag_status pdag_job_unpack(const void *bytes, size_t n_bytes,
                             pdag_job **job_out);
 
-/** Every field, nested as in contract.md section 1; a new reference. */
+/** Every field, nested as its name says (docs/job-file.md); a new reference. */
 json_t *pdag_job_to_json(const pdag_job *job);
 
 /** Text of docs/job-file.md's field table (Markdown), from the field table;

@@ -74,8 +74,6 @@ static char *available_text(const pdag_job_field *field)
 
     if (field->available == NULL)
         return pdag_xstrdup("");
-    if (field->available[0] == '\0')
-        return pdag_xstrdup("; not available in this version");
     list = pdag_job_word_list(field->available);
     sentence = pdag_xasprintf("; available in this version: %s", list);
     free(list);

@@ -20,7 +20,6 @@
     REAL(member, limit, most, of), .above = true
 
 #define OF_MODEL .fallback_text = "the model's"
-#define NOT_YET .available = ""
 
 const pdag_job_field pdag_job_fields[] = {
     {"model.path", PATH(model.path), .fallback_text = "required",
@@ -32,7 +31,7 @@ const pdag_job_field pdag_job_fields[] = {
      CHOICE(model.precision, "float32 bfloat16 float16 tf32"),
      .fallback = "float32",
      .meaning = "of the network; states and solver are float32 with float64 "
-                "sums"},
+                "sums; `ref` has float32 only, `onednn` bfloat16 too"},
     {"model.delay_ms", REAL(model.delay_ms, 0, 1e6, "milliseconds per row"),
      .fallback = "0",
      .meaning = "extra time of every evaluation (a sleep), for scheduling "
@@ -46,7 +45,8 @@ const pdag_job_field pdag_job_fields[] = {
      .meaning = "instead of `model.path`: the oracle, an equal mixture of "
                 "Gaussians with states of this shape (1 to 3 numbers)"},
     {"gaussian.modes", INT(gaussian.modes, 1, 65536, "count"), .fallback = "1",
-     .meaning = "Gaussians in the mixture"},
+     .meaning = "Gaussians in the mixture; times the numbers of a state at most "
+                "268435456"},
     {"gaussian.std", ABOVE(gaussian.std, 0, 1000, ""), .fallback = "0.5",
      .meaning = "deviation of every Gaussian"},
     {"gaussian.seed", UINT(gaussian.seed), .fallback = "0",
@@ -59,7 +59,7 @@ const pdag_job_field pdag_job_fields[] = {
      .meaning = "another kind than the model's own behaves as diffusers' "
                 "`OtherScheduler.from_config` of the model's scheduler config"},
     {"sampler.steps", INT(sampler.steps, 1, 10000, "count"), .fallback = "50",
-     .meaning = "N, the sampler's steps"},
+     .meaning = "N, the sampler's steps; at most the model's training steps"},
     {"sampler.eta", REAL(sampler.eta, 0, 1, ""), .fallback = "0",
      .meaning = "noise of DDIM: 0 none, 1 as much as DDPM; DDIM only"},
     {"sampler.spacing", CHOICE(sampler.spacing, "leading trailing linspace"),
@@ -108,7 +108,7 @@ const pdag_job_field pdag_job_fields[] = {
     {"solver.max_rounds", INT(solver.max_rounds, 0, 1e6, "count"),
      .fallback = "0", .meaning = "rounds after which a run gives up; 0: N"},
     {"solver.history", INT(solver.history, 0, 64, "snapshots"), .unset = -1,
-     .fallback_text = "4 for secant, 2 for the others",
+     .fallback_text = "4 for secant, 0 for picard and sequential, else 2",
      .meaning = "m, the newest included, so m - 1 differences; 0 and 1: none; "
                 "not used by `picard` and `order-k`"},
     {"solver.order", INT(solver.order, 0, 10000, "rows"), .unset = -1,
@@ -116,7 +116,8 @@ const pdag_job_field pdag_job_fields[] = {
      .meaning = "k, rows that one equation reaches back; 0: full; used by "
                 "`order-k`, `anderson` and `triangular-anderson`"},
     {"solver.slope", CHOICE(solver.slope, "one sampler gaussian bands"),
-     .fallback_text = "`one` for picard, `gaussian` for secant, else `sampler`",
+     .fallback_text = "`one` for picard and sequential, `gaussian` for secant, "
+                      "else `sampler`",
      .meaning = "slope of the step, by which a change of a row is carried to "
                 "the next: `one`; `sampler`, with the network's output held; "
                 "`gaussian`, for data of `solver.variance`; `bands`, that and "
@@ -163,7 +164,8 @@ const pdag_job_field pdag_job_fields[] = {
      .meaning = "Picard-consistency model: a LoRA file (`mixing` `weights`) or "
                 "a model directory"},
     {"pcm.stiffness", ABOVE(pcm.stiffness, 0, 1000, ""), .fallback = "1",
-     .meaning = "lambda(k) = max(0, 1 - stiffness k / rounds)"},
+     .meaning = "lambda(k) = max(0, 1 - stiffness k / rounds); rounds / "
+                "stiffness at most 64"},
     {"pcm.rounds", INT(pcm.rounds, 1, 10000, "count"),
      .fallback = "1",
      .meaning = "K, rounds that the model was trained for"},

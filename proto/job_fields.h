@@ -40,8 +40,7 @@ typedef struct pdag_job_field {
     double unset;     /* stored in an INT or REAL without `fallback` */
     bool named;            /* INTS: --set also takes a class's name */
     const char *choices;   /* CHOICE: blank-separated */
-    const char *available; /* the choices that work in this version; NULL: all;
-                              "": the field cannot be used yet */
+    const char *available; /* the choices that work in this version; NULL: all */
     const char *fallback;  /* default, written as for --set; NULL: unset */
     const char *fallback_text; /* what the documentation says of the default */
     const char *meaning;

@@ -12,30 +12,13 @@
 /* Largest state of the oracle: its means take modes * D floats. */
 #define MAX_GAUSSIAN_FLOATS ((int64_t)1 << 28)
 
-/* What this version can do of what the job file may say.  A member of an absent
-   group cannot be given; one of a present group that is not available at all
-   need not differ from its default to be refused. */
+/* What this version can do of what the job file may say. */
 static pdag_status check_available(const pdag_job *job,
                                    const pdag_job_field *field)
 {
     char *list;
-    bool given;
 
-    if (field->available == NULL || !pdag_job_is_present(job, field))
-        return PDAG_OK;
-    if (field->available[0] == '\0') {
-        given = field->kind == PDAG_JOB_INT && field->fallback != NULL
-                    ? pdag_job_int(job, field) != atol(field->fallback)
-                    : !pdag_job_is_unset(job, field);
-        if (strncmp(field->name, "pcm.", 4) == 0)
-            return pdag_error(PDAG_ERR_UNSUPPORTED,
-                              "pcm: not available in this version");
-        return given ? pdag_error(PDAG_ERR_UNSUPPORTED,
-                                  "%s: not available in this version",
-                                  field->name)
-                     : PDAG_OK;
-    }
-    if (pdag_job_is_unset(job, field) ||
+    if (field->available == NULL || pdag_job_is_unset(job, field) ||
         pdag_job_has_word(field->available, pdag_job_text(job, field)))
         return PDAG_OK;
     list = pdag_job_word_list(field->available);

@@ -238,7 +238,7 @@ static pdag_status misfit_real(const pdag_job_field *field, double value)
 {
     char shown[32];
 
-    snprintf(shown, sizeof shown, "%g", value);
+    snprintf(shown, sizeof shown, "%.15g", value);
     return misfit(field, shown);
 }
 

@@ -147,7 +147,7 @@ START_TEST(test_range_ends)
     pdag_job_destroy(job_of(SETS(MODEL, set)));
     snprintf(named, sizeof named, "%s: %s: expected ", name, ranges[_i].below);
     snprintf(set, sizeof set, "%s=%s", name, ranges[_i].below);
-    refuse(set, PDAG_ERR_ARG, name, "expected ");
+    refuse(set, PDAG_ERR_ARG, named, "expected ");
     snprintf(set, sizeof set, "%s=%s", name, ranges[_i].beyond);
     refuse(set, PDAG_ERR_ARG, name, "expected ");
     snprintf(set, sizeof set, "%s=nan", name);
@@ -173,6 +173,8 @@ START_TEST(test_range_texts)
            "number from 0 to 1");
     refuse("solver.tolerance=0", PDAG_ERR_ARG, "solver.tolerance: 0: expected",
            "number above 0, at most 1000000");
+    refuse("model.delay_ms=1000001", PDAG_ERR_ARG,
+           "model.delay_ms: 1000001: expected", "number from 0 to 1000000");
     refuse("seed=-1", PDAG_ERR_ARG, "seed: -1: expected",
            "integer from 0 to 18446744073709551615");
     refuse("sampler.steps=1e2", PDAG_ERR_ARG, "sampler.steps: 1e2", "integer");

@@ -78,8 +78,6 @@ START_TEST(test_proto_comments)
         *end = '\0';
         leaf = strrchr(line, '.') == NULL ? line : strrchr(line, '.') + 1;
         end = strstr(type, "; available in this version");
-        if (end == NULL)
-            end = strstr(type, "; not available in this version");
         if (end != NULL)
             *end = '\0';
         comment = pdag_xasprintf("[%s] ", type);
