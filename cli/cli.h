@@ -1,5 +1,5 @@
 /** cli/cli.h: the command line: a table of commands, what they share, and exit
- *  statuses (contract.md section 4). */
+ *  statuses (docs/picard-dag.1, EXIT STATUS). */
 #ifndef PDAG_CLI_CLI_H
 #define PDAG_CLI_CLI_H
 

@@ -1,6 +1,6 @@
-/** cli/output.h: what a command leaves in its output folder (contract.md sections
- *  2 and 3): sample-000.png, sample-000.npy, sample-000.trajectory.npy and
- *  run.json of a run; verify.json; compare.csv, .html and .json; rollout.json. */
+/** cli/output.h: what a command leaves in its output folder (docs/outputs.md):
+ *  sample-000.png, sample-000.npy, sample-000.trajectory.npy and run.json of a run;
+ *  verify.json; compare.csv, .html and .json; rollout.json. */
 #ifndef PDAG_CLI_OUTPUT_H
 #define PDAG_CLI_OUTPUT_H
 

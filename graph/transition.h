@@ -73,7 +73,7 @@ typedef struct pdag_transition {
                              ancestral sigma_up; flow matching: all 0 (the rules are
                              refused); may be 0 at the last step */
     bool *draws_noise;    /* [N] whether the torch streams draw at this step
-                             (contract.md, field `random`) */
+                             (docs/job-file.md, field `random`) */
     double initial_sigma; /* x_0 = initial_sigma * unit noise */
     pdag_schedule_config config; /* copy (without trained_betas) */
     bool linear;          /* no clipping or thresholding */

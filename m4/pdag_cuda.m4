@@ -29,7 +29,7 @@ AC_DEFUN([PDAG_CUDA_FIND], [
 # newest for devices to come.
 AC_DEFUN([PDAG_CUDA_ARCHITECTURES], [
   AC_ARG_WITH([cuda-arch],
-    [AS_HELP_STRING([--with-cuda-arch=LIST], [compute capabilities to build for, as "80,90" @<:@default: all that nvcc knows of pdag_cuda_archs@:>@])],
+    [AS_HELP_STRING([--with-cuda-arch=LIST], [compute capabilities to build for, as "80,90" @<:@default: all that nvcc knows of ]pdag_cuda_archs[@:>@])],
     [], [with_cuda_arch="pdag_cuda_archs"])
   pdag_cuda_known=`$NVCC --list-gpu-arch 2>/dev/null | $SED -n 's/^compute_//p' | tr '\n' ' '`
   pdag_cuda_use=

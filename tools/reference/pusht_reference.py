@@ -2,7 +2,7 @@
 tests/test_base_rng_numpy and tests/test_control_pusht.
 
     pip install pymunk==6.2.1 shapely numpy
-    tools/reference/pusht_reference.py tests/data/pusht/reference.json
+    python tools/reference/pusht_reference.py tests/data/pusht/reference.json
 
 A second writing of the public task (arXiv:2303.04137): the same world built with
 pymunk, whose 6.2.1 holds Chipmunk 7.0.3.  An episode starts from the seed's start
