@@ -344,8 +344,7 @@ static int command_inspect(pdag_cli *cli, int argc, char **argv)
 const pdag_command pdag_command_inspect = {
     .name = "inspect",
     .arguments = "PATH [--json] [--model DIR]",
-    .summary = "Say what a model directory, weight file, LoRA or job is, and "
-               "whether it can be run.",
+    .summary = "Say what a model, weight file, LoRA or job is, and if it can run.",
     .options = "    --json         the same for programs\n"
                "    --model DIR    whether the LoRA PATH fits this model\n"
                "\n"

@@ -147,8 +147,7 @@ static int command_plan(pdag_cli *cli, int argc, char **argv)
 const pdag_command pdag_command_plan = {
     .name = "plan",
     .arguments = "JOB [options]",
-    .summary = "Say what a run would take - rounds, time, memory, bytes - and what "
-               "to set.",
+    .summary = "Say what a run would take (rounds, time, memory) and what to set.",
     .options =
         "    --ranks N             for so many ranks (default: those it runs on)\n"
         "    --task-seconds S      what evaluating one block of rows takes\n"

@@ -26,15 +26,14 @@ static const pdag_command *const commands[] = {
 
 static void usage(FILE *where)
 {
-    fputs("usage: picard-dag COMMAND [options]\n"
+    fputs("usage: picard-dag COMMAND [JOB|PATH|DIR] [options]\n"
           "\n"
           "Samples diffusion models many timesteps at once, on many workers:\n"
           "    mpirun -np 8 picard-dag run examples/sd.pb\n"
           "\n"
           "commands:\n", where);
     for (size_t i = 0; commands[i] != NULL; i++)
-        fprintf(where, "    %-8s %-16s %s\n", commands[i]->name,
-                commands[i]->arguments, commands[i]->summary);
+        fprintf(where, "    %-8s %s\n", commands[i]->name, commands[i]->summary);
     fputs("\n"
           "    --help, --version; picard-dag COMMAND --help\n"
           "\n"

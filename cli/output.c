@@ -218,7 +218,10 @@ pdag_status pdag_output_open(const pdag_setup *setup, const char *command,
     if (!same && !force)
         return pdag_error(PDAG_ERR_ARG, "output: %s: holds another job's "
                           "results, or those of a run that was cut off (use "
-                          "another folder, or --force)", folder);
+                          "another folder, %sor --force)", folder,
+                          strcmp(command, "run") == 0
+                              ? "--resume where it is this job's, "
+                              : "");
     status = pdag_folder_make(folder);
     if (status == PDAG_OK)
         status = pdag_folder_lock(folder, &lock);

@@ -70,7 +70,8 @@ expect 2 "model.precision" "$PICARD_DAG" run "$gaussian" -q \
 "$PICARD_DAG" run "$gaussian" -q --force -o "$out/kept" || complain "--force"
 [ -e "$out/kept/sample-data.csv" ] || complain "--force removed a foreign file"
 rm "$out/kept/run.json"
-expect 2 "cut off" "$PICARD_DAG" run "$gaussian" -q -o "$out/kept"
+expect 2 "cut off (use another folder, --resume" \
+    "$PICARD_DAG" run "$gaussian" -q -o "$out/kept"
 expect 2 "option needs a value: -o" "$PICARD_DAG" run "$gaussian" -q -o ""
 for again in 1 2; do
     "$PICARD_DAG" run "$gaussian" -q --set solver.tolerance=0.00123456789012 \
