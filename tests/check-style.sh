@@ -1,6 +1,6 @@
 #!/bin/sh
 # What a reader would trip over: lines over 84 columns, tabs, files and functions
-# that grew too long, left-overs.
+# that grew too long, left-overs, scripts that cannot be started.
 set -u
 cd "${srcdir:-.}" || exit 1
 failed=0
@@ -18,5 +18,12 @@ for file in */*.c */*.h; do
             start = 0 }
         END { if (NR > 600) { print file ": " NR " lines"; bad = 1 } exit bad }
     ' "$file" >&2 || failed=1
+done
+for file in */*.sh */*.py */*/*.sh */*/*.sbatch */*/*.py; do
+    case $file in build*) continue ;; esac
+    if [ -f "$file" ] && [ ! -x "$file" ] && [ "$(head -c 2 "$file")" = '#!' ]; then
+        echo "$file: begins with #! and is not executable" >&2
+        failed=1
+    fi
 done
 exit $failed
